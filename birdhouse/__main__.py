@@ -1,0 +1,5 @@
+"""`python -m birdhouse`."""
+
+from birdhouse.cli.main import main
+
+main()
