@@ -1,0 +1,1 @@
+"""Datafiles (.datasource, .pipe, .token, .incl) to definitions and back."""
