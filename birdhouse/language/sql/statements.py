@@ -1,0 +1,108 @@
+"""Decides which statement of a client may run: one SELECT that only reads tables we can resolve.
+
+Anything the parser cannot read is refused. What runs is the parser's own rendering of what it read, so that
+the engine's newer parser never sees the client's text. The engine adds `readonly` and limits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from birdhouse.errors import SqlError
+from birdhouse.language.sql.parser import (
+    DICTIONARY_FUNCTIONS,
+    formatted,
+    referenced_tables,
+    statement_type,
+    syntax_tree,
+)
+from birdhouse.language.sql.tables import GENERAL_TABLE_FUNCTIONS, TableRef
+
+SYSTEM_TABLES_ALLOWED = frozenset({"functions", "numbers", "numbers_mt", "one"})
+
+_SELECT = "SelectWithUnionQuery"
+_PLAIN_ROOT = f"{_SELECT} (children 1)"
+_FORMAT = re.compile(r"^(.*) FORMAT (\w+)$", re.DOTALL)
+# Words without which the parser's rendering has no clause or node that is looked for in the tree.
+_NEEDS_TREE = re.compile(r"SETTINGS|FORMAT|OUTFILE|Identifier|dict", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSelect:
+    """`tables` are those to resolve, without harmless system tables. `format` is None if not stated."""
+
+    sql: str
+    tables: frozenset[TableRef]
+    table_functions: frozenset[str]
+    format: str | None
+
+
+def check_select(sql: str, *, functions_allowed: Collection[str] = GENERAL_TABLE_FUNCTIONS) -> CheckedSelect:
+    """Raises SqlError unless the text is one SELECT a client may run once its tables are replaced."""
+    kind = statement_type(sql)
+    if kind != _SELECT:
+        raise SqlError("Only SELECT statements can be run.", detail=f"(This is a {_in_words(kind)}.)")
+    text, output_format = split_format(sql)
+    references = referenced_tables(text, functions_allowed, DICTIONARY_FUNCTIONS)
+    if _NEEDS_TREE.search(text):
+        _check_tree(text)
+    for database, name, function in references:
+        _check_reference(database, name, function, functions_allowed)
+    return CheckedSelect(
+        sql=text,
+        tables=frozenset(TableRef(database, name) for database, name, _ in references if name and database != "system"),
+        table_functions=frozenset(function for _, _, function in references if function),
+        format=output_format,
+    )
+
+
+def check_expression(text: str) -> str:
+    """An expression, or several with commas, that reads no table: a key, a default, a TTL, a condition.
+
+    Returns the parser's own rendering of it, which is what may be put into a statement. Raises SqlError.
+    """
+    checked = check_select(f"SELECT {text}", functions_allowed=())
+    rendered = checked.sql.removeprefix("SELECT ")
+    if checked.tables or checked.table_functions or checked.format is not None or " FROM " in f" {rendered} ":
+        raise SqlError(f"'{text}' is not an expression over the columns of one table")
+    return rendered
+
+
+def split_format(sql: str) -> tuple[str, str | None]:
+    """The SQL on one line without its FORMAT clause, and the format it names."""
+    text = formatted(sql, one_line=True)
+    clause = _FORMAT.match(text)
+    if clause is None or syntax_tree(text)[0] == _PLAIN_ROOT:
+        return text, None
+    return clause.group(1), clause.group(2)
+
+
+def _check_tree(text: str) -> None:
+    """Looks for what the library does not report. A line made up by the text can only lead to a refusal."""
+    root, *lines = syntax_tree(text)
+    nodes = [line.strip() for line in lines]
+    if any(node == "Set" for node in nodes):
+        raise SqlError("SETTINGS cannot be used in a query.")
+    if root != _PLAIN_ROOT:
+        raise SqlError("INTO OUTFILE and FORMAT cannot be used here.")
+    if any(node.startswith("QueryParameter ") and node.endswith(":Identifier") for node in nodes):
+        raise SqlError("A query parameter cannot stand for a table or column.")
+    if any(node.startswith("Function dict") for node in nodes):
+        raise SqlError("Dictionaries cannot be read in a query.")
+
+
+def _check_reference(database: str, name: str, function: str, functions_allowed: Collection[str]) -> None:
+    if function and name:
+        raise SqlError(f"The table function {function} cannot read a table.")
+    if function and function not in functions_allowed:
+        raise SqlError(f"The table function {function} cannot be used in a query.")
+    if database == "system" and name not in SYSTEM_TABLES_ALLOWED:
+        raise SqlError(f"The table system.{name} cannot be read.")
+
+
+def _in_words(kind: str) -> str:
+    """`CreateQuery` → `CREATE statement`."""
+    words = re.findall(r"[A-Z][a-z]*", kind.removesuffix("Query"))
+    return " ".join(word.upper() for word in words) + " statement"
