@@ -1,0 +1,108 @@
+"""Turns the engine's error text, `Code: 47. DB::Exception: … (UNKNOWN_IDENTIFIER)`, into our errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from birdhouse.errors import (
+    BirdhouseError,
+    Busy,
+    Cancelled,
+    InvalidRows,
+    MemoryLimit,
+    PartialWrite,
+    QueryTimeout,
+    RowLimit,
+    SqlError,
+    StorageFull,
+)
+
+_CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
+_NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*$")
+_VERSION = re.compile(r" \(version [\d.]+\)\.?")
+_INPUT_PLACE = re.compile(r"(: )?\(in file/uri [^)]*\)|: While executing .*: data for INSERT was parsed from file")
+
+_VIEW_FAILED = "while pushing to view"
+_NO_SPACE = ("No space left on device", "errno: 28")
+_WHOLE_SERVER = "(total) memory limit exceeded"
+
+_LIMITS: dict[str, type[BirdhouseError]] = {
+    "TIMEOUT_EXCEEDED": QueryTimeout,
+    "TOO_SLOW": QueryTimeout,
+    "MEMORY_LIMIT_EXCEEDED": MemoryLimit,
+    "TOO_MANY_ROWS": RowLimit,
+    "TOO_MANY_BYTES": RowLimit,
+    "TOO_MANY_ROWS_OR_BYTES": RowLimit,
+    "QUERY_WAS_CANCELLED": Cancelled,
+    "NOT_ENOUGH_SPACE": StorageFull,
+    "TOO_MANY_SIMULTANEOUS_QUERIES": Busy,
+}
+
+_UNREADABLE_ROWS = {
+    "ARGUMENT_OUT_OF_BOUND",
+    "ATTEMPT_TO_READ_AFTER_EOF",
+    "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
+    "CANNOT_READ_ALL_DATA",
+    "DECIMAL_OVERFLOW",
+    "INCORRECT_DATA",
+    "INCORRECT_NUMBER_OF_COLUMNS",
+    "TOO_LARGE_ARRAY_SIZE",
+    "TOO_LARGE_STRING_SIZE",
+    "TYPE_MISMATCH",
+    "UNKNOWN_ELEMENT_OF_ENUM",
+    "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    "VIOLATED_CONSTRAINT",
+}
+
+Translation = Callable[[str], BirdhouseError]
+
+
+def statement_failure(text: str) -> BirdhouseError:
+    """The error for a failed SELECT, DDL or INSERT … SELECT."""
+    message, code, name = parts(text)
+    if _WHOLE_SERVER in text:
+        return Busy("The server is out of memory.", detail=message, hint="Try again shortly.")
+    if any(sign in text for sign in _NO_SPACE):
+        return StorageFull(detail=message)
+    if limit := _LIMITS.get(name):
+        return limit(detail=message)
+    return SqlError(message, code=code, name=name)
+
+
+def insert_failure(text: str) -> BirdhouseError:
+    """The error for a failed block of rows: it says whether the rows, a view or the server is to blame."""
+    message, _, name = parts(text)
+    if _VIEW_FAILED in text:
+        return PartialWrite(detail=message, hint="Repeat with the same token once the view works.")
+    if name in _UNREADABLE_ROWS or name.startswith("CANNOT_PARSE_"):
+        return InvalidRows(detail=_INPUT_PLACE.sub("", message))
+    if name == "TOO_MANY_PARTS":
+        return _too_many_parts(message)
+    return statement_failure(text)
+
+
+def _too_many_parts(message: str) -> BirdhouseError:
+    """The engine has one code for a block over too many partitions and for a table that merges too slowly."""
+    if "partitions for single INSERT block" not in message:
+        return Busy(detail=message)
+    fact = message.split("(", 1)[0].strip()
+    return InvalidRows(
+        "The rows belong to more partitions than one block may touch.",
+        detail=fact,
+        hint="Send smaller blocks, sorted by the partition key, or choose a coarser ENGINE_PARTITION_KEY.",
+    )
+
+
+def parts(text: str) -> tuple[str, int, str]:
+    """Message, code and name; code 0 and no name when the text is not the engine's."""
+    codes = list(_CODE.finditer(text))
+    named = _NAME.search(text)
+    if not codes:
+        return text.strip(), 0, ""
+    message = text[codes[-1].end() :]
+    name = named.group(1) if named else ""
+    message = _VERSION.sub("", message)
+    while name and (bare := re.sub(rf"\s*\({name}\)\.?\s*$", "", message)) != message:
+        message = bare
+    return message.strip(), int(codes[0].group(1)), name
