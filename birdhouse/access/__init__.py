@@ -1,0 +1,1 @@
+"""Tokens, scopes, and the one question: may this token do that?"""

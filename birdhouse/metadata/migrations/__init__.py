@@ -1,0 +1,19 @@
+"""Numbered changes of the metadata database. A released migration is never edited: add the next number.
+
+Each is a module with `NUMBER` and `STATEMENTS`, and is listed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from birdhouse.metadata.migrations import m0001_initial
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    number: int
+    statements: tuple[str, ...]
+
+
+MIGRATIONS = (Migration(m0001_initial.NUMBER, m0001_initial.STATEMENTS),)
