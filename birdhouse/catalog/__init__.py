@@ -1,0 +1,1 @@
+"""What exists in a workspace, and who reads whom."""

@@ -1,0 +1,77 @@
+"""The workspaces of this server, as they are now. Changes are saved before anybody sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from birdhouse.catalog import store
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import Clock
+from birdhouse.errors import NotFound
+from birdhouse.metadata.database import Database
+from birdhouse.metadata.identifiers import new_id, new_signing_key
+
+
+class Catalog:
+    def __init__(self, database: Database, clock: Clock, on_change: Callable[[], None] = lambda: None) -> None:
+        """`on_change` is called after every saved change, on the metadata thread."""
+        self._database = database
+        self._clock = clock
+        self._on_change = on_change
+        self._workspaces: dict[str, Workspace] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def load(self) -> None:
+        self._workspaces = {each.id: each for each in await self._database.run(store.load_workspaces)}
+
+    def workspaces(self) -> Iterable[Workspace]:
+        return self._workspaces.values()
+
+    def workspace(self, workspace_id: str) -> Workspace:
+        found = self._workspaces.get(workspace_id)
+        if found is None:
+            raise NotFound(f"Workspace '{workspace_id}' not found")
+        return found
+
+    def named(self, name: str) -> Workspace | None:
+        return next((each for each in self._workspaces.values() if each.name == name), None)
+
+    async def create_workspace(self, name: str) -> Workspace:
+        """An empty workspace with its own signing key and database. Raises Conflict when the name is taken."""
+        identity = new_id()
+        workspace = Workspace(identity, name, f"w_{identity.replace('-', '')}")
+        now = self._clock.now()
+        await self._database.run(lambda connection: store.add_workspace(connection, workspace, new_signing_key(), now))
+        self._workspaces[workspace.id] = workspace
+        return workspace
+
+    @asynccontextmanager
+    async def changing(self, workspace_id: str) -> AsyncIterator[Workspace]:
+        """The workspace, held still: changes of one workspace happen one after the other."""
+        lock = self._locks.setdefault(workspace_id, asyncio.Lock())
+        async with lock:
+            yield self.workspace(workspace_id)
+
+    async def commit(self, before: Workspace, after: Workspace, *, unfinished: Sequence[str] = ()) -> None:
+        """Saves the difference in one transaction, then publishes `after`. `unfinished` is still to be done."""
+        saved = [each for each in after.resources.values() if before.by_id.get(each.id) is not each]
+        deleted = [identity for identity in before.by_id if identity not in after.by_id]
+
+        def save(connection: store.Connection) -> None:
+            store.save(connection, after.id, saved, deleted)
+            store.save_unfinished(connection, after.id, unfinished)
+
+        def publish() -> None:
+            self._workspaces[after.id] = after
+            self._on_change()
+
+        await self._database.run(save, then=publish)
+
+    async def keep_unfinished(self, workspace_id: str, statements: Sequence[str]) -> None:
+        """What the engine is to run at the next start, in that order, when this process ends before it says otherwise."""
+        await self._database.run(lambda connection: store.save_unfinished(connection, workspace_id, statements))
+
+    async def unfinished(self, workspace_id: str) -> tuple[str, ...]:
+        return await self._database.run(lambda connection: store.load_unfinished(connection, workspace_id))

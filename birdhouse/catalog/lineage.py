@@ -1,0 +1,146 @@
+"""Who reads whom, taken from the text of the nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+
+from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.errors import BirdhouseError
+from birdhouse.language.datafile.model import PipeDefinition
+from birdhouse.language.sql.tables import tables
+from birdhouse.language.template import is_template, parse_template, render, table_names, template_body
+
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+`?([A-Za-z_][\w.]*)`?", re.IGNORECASE)
+_TEXTS_KEPT = 4096
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def references(sql: str) -> frozenset[str]:
+    """The names a node reads, `database.name` where it wrote a database.
+
+    A template reads what it renders to without parameters, what table('…') names, and what follows FROM or JOIN in
+    a branch that was not rendered. Names of common table expressions may be among the last; they match no resource.
+    """
+    if not is_template(sql):
+        return rendered_references(sql)
+    body = template_body(sql)
+    found = set(table_names(parse_template(body))) | set(_READ.findall(body))
+    # What is wrong with the template is reported where it is checked; here its names are enough.
+    with suppress(BirdhouseError):
+        found |= rendered_references(sql)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def rendered_references(sql: str) -> frozenset[str]:
+    """The names a node reads when it is rendered without parameters, with stand-ins for missing values."""
+    if is_template(sql):
+        sql = render(parse_template(template_body(sql)), {}, check=True).sql
+    return frozenset(f"{ref.database}.{ref.name}" if ref.database else ref.name for ref in tables(sql))
+
+
+def sources(pipe: PipeDefinition) -> frozenset[str]:
+    """The names outside the pipe that any of its nodes reads."""
+    own = {node.name for node in pipe.nodes}
+    return frozenset(name for node in pipe.nodes for name in references(node.sql) if name not in own)
+
+
+def reads(workspace: Workspace, pipe: Pipe) -> tuple[DataSource | Pipe, ...]:
+    """The resources of the workspace that the pipe reads directly."""
+    return tuple(
+        found for name in sorted(sources(pipe.definition)) if (found := _resource_read(workspace, name)) is not None
+    )
+
+
+def _resource_read(workspace: Workspace, name: str) -> DataSource | Pipe | None:
+    found = workspace.resources.get(name)
+    if found is None and workspace.quarantine_of(name) is not None:
+        found = workspace.resources.get(name.removesuffix("_quarantine"))
+    return found
+
+
+def readers(workspace: Workspace, name: str) -> tuple[Pipe, ...]:
+    """The pipes that read the data source or pipe of that name directly."""
+    return tuple(
+        pipe
+        for pipe in workspace.pipes()
+        if pipe.name != name and any(read.name == name for read in reads(workspace, pipe))
+    )
+
+
+def dependents(workspace: Workspace, name: str) -> tuple[Pipe, ...]:
+    """Every pipe that reads NAME, directly or through other pipes; nearest first."""
+    found: dict[str, Pipe] = {}
+    waiting = [name]
+    while waiting:
+        for pipe in readers(workspace, waiting.pop(0)):
+            if pipe.name not in found:
+                found[pipe.name] = pipe
+                waiting.append(pipe.name)
+    return tuple(found.values())
+
+
+def find_cycle(edges: Mapping[str, Iterable[str]]) -> tuple[str, ...] | None:
+    """A cycle as `("a", "b", "a")`, or None. `edges` says what each name reads."""
+    done: set[str] = set()
+    for start in sorted(edges):
+        path: list[str] = []
+        stack: list[tuple[str, Iterable[str]]] = [(start, iter(sorted(edges[start])))]
+        path.append(start)
+        while stack:
+            _, rest = stack[-1]
+            following = next(iter(rest), None)
+            if following is None:
+                stack.pop()
+                done.add(path.pop())
+            elif following in path:
+                return (*path[path.index(following) :], following)
+            elif following in edges and following not in done:
+                path.append(following)
+                stack.append((following, iter(sorted(edges[following]))))
+    return None
+
+
+def pipe_cycle(pipes: Iterable[PipeDefinition]) -> tuple[str, ...] | None:
+    """A cycle among pipes or among the nodes of one; nodes are named `pipe.node`.
+
+    Only reading counts: a pipe that writes a data source which it also reads is no cycle.
+    """
+    by_name = {pipe.resource_name: pipe for pipe in pipes}
+    edges: dict[str, set[str]] = {}
+    for name, pipe in by_name.items():
+        own = {node.name for node in pipe.nodes}
+        for node in pipe.nodes:
+            edges[f"{name}.{node.name}"] = {
+                f"{name}.{read}" if read in own else _output_of(by_name[read])
+                for read in references(node.sql)
+                if read in own or read in by_name
+            }
+    return find_cycle(edges)
+
+
+def _output_of(pipe: PipeDefinition) -> str:
+    node = pipe.output or pipe.nodes[-1]
+    return f"{pipe.resource_name}.{node.name}"
+
+
+def order(pipes: Iterable[PipeDefinition]) -> list[PipeDefinition]:
+    """Pipes after those they read. The pipes must have no cycle."""
+    by_name = {pipe.resource_name: pipe for pipe in pipes}
+    ordered: dict[str, PipeDefinition] = {}
+
+    def place(pipe: PipeDefinition) -> None:
+        if pipe.resource_name in ordered:
+            return
+        for name in sorted(sources(pipe)):
+            if name in by_name and name != pipe.resource_name:
+                place(by_name[name])
+        ordered[pipe.resource_name] = pipe
+
+    for name in sorted(by_name):
+        place(by_name[name])
+    return list(ordered.values())

@@ -1,0 +1,81 @@
+"""A workspace at one moment: an immutable set of resources, found by name or id."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe, Resource
+from birdhouse.engine.types import TableName
+from birdhouse.errors import NotFound
+
+SERVICE_DATABASE = "tinybird"
+"""The namespace of the service data sources, as users write it: `tinybird.pipe_stats_rt`."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Every change makes a new value with a higher `version`, so that what was derived from one stays true to it."""
+
+    id: str
+    name: str
+    database: str
+    resources: Mapping[str, Resource] = field(default_factory=dict)
+    """By name. Data sources and pipes share one namespace."""
+    version: int = 0
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Resource]:
+        return {resource.id: resource for resource in self.resources.values()}
+
+    def find(self, name_or_id: str) -> Resource | None:
+        return self.resources.get(name_or_id) or self.by_id.get(name_or_id)
+
+    def datasource(self, name_or_id: str) -> DataSource:
+        """Raises NotFound, naming the nearest data source."""
+        found = self.find(name_or_id)
+        if isinstance(found, DataSource):
+            return found
+        raise NotFound(f"Data Source '{name_or_id}' not found", hint=self.nearest(name_or_id, self.datasources()))
+
+    def pipe(self, name_or_id: str) -> Pipe:
+        """Raises NotFound, naming the nearest pipe."""
+        found = self.find(name_or_id)
+        if isinstance(found, Pipe):
+            return found
+        raise NotFound(f"Pipe '{name_or_id}' not found", hint=self.nearest(name_or_id, self.pipes()))
+
+    def datasources(self) -> Iterator[DataSource]:
+        return (each for each in self.resources.values() if isinstance(each, DataSource))
+
+    def pipes(self) -> Iterator[Pipe]:
+        return (each for each in self.resources.values() if isinstance(each, Pipe))
+
+    def writers(self, datasource: str) -> tuple[Pipe, ...]:
+        """The materialized and copy pipes whose target is the data source of that name."""
+        return tuple(pipe for pipe in self.pipes() if pipe.target == datasource)
+
+    def quarantine_of(self, name: str) -> TableName | None:
+        """The table behind `NAME_quarantine`, when NAME is a data source."""
+        if not name.endswith(QUARANTINE_SUFFIX):
+            return None
+        found = self.resources.get(name.removesuffix(QUARANTINE_SUFFIX))
+        return found.quarantine if isinstance(found, DataSource) else None
+
+    def with_changes(self, saved: Iterable[Resource] = (), deleted_ids: Iterable[str] = ()) -> Workspace:
+        gone = set(deleted_ids)
+        saved = tuple(saved)
+        changed = gone | {resource.id for resource in saved}
+        kept = {name: each for name, each in self.resources.items() if each.id not in changed}
+        for resource in saved:
+            if resource.id not in gone:
+                kept[resource.name] = resource
+        return replace(self, resources=kept, version=self.version + 1)
+
+    @staticmethod
+    def nearest(name: str, among: Iterable[Resource]) -> str:
+        """A hint that names the resource whose name is most like `name`, or an empty text."""
+        near = difflib.get_close_matches(name, [each.name for each in among], n=1)
+        return f"Did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,37 @@
+"""One engine for the whole run: the embedded engine opens one directory per process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from birdhouse.engine.chdb import ChdbConfig
+from birdhouse.engine.connect import open_engine
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import Limits
+
+MEMORY_BYTES_MAX = 1_500_000_000
+READ_SECONDS_MAX = 20.0
+
+
+@pytest.fixture(scope="session")
+def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = open_engine(
+        tmp_path_factory.mktemp("chdb") / "engine",
+        embedded=ChdbConfig(
+            memory_bytes_max=MEMORY_BYTES_MAX,
+            read_workers=2,
+            stream_connections_max=2,
+            waiting_statements_max=50,
+            read_limits=Limits(seconds=READ_SECONDS_MAX),
+        ),
+    )
+    yield engine
+    asyncio.run(engine.close())
+
+
+@pytest.fixture(scope="session")
+def engine(shared_engine: Engine) -> Engine:
+    return shared_engine
