@@ -1,0 +1,1 @@
+"""Parameters to composed SQL to an answer."""

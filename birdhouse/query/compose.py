@@ -1,0 +1,175 @@
+"""Turns a node into one SELECT over physical tables: renders templates and inlines nodes and pipes as subqueries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
+from birdhouse.engine.types import TableName, quote_identifier, quote_string
+from birdhouse.errors import BirdhouseError, SqlError, TemplateError
+from birdhouse.language.datafile.model import Node
+from birdhouse.language.sql.rewrite import Replacement, replace_tables
+from birdhouse.language.sql.statements import check_select
+from birdhouse.language.sql.tables import GENERAL_TABLE_FUNCTIONS, TableRef
+from birdhouse.language.template import Hints, is_template, parse_template, render, template_body
+
+DEPTH_MAX = 64
+"""How deep nodes and pipes may be nested. Cycles are refused at push; this bounds what templates choose later."""
+
+RESULT_OF_PIPE = "_"
+"""What `q` and `pipeline` call the result of the pipe they are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """`sql` is one SELECT over physical tables; `query_parameters` travel beside it."""
+
+    sql: str
+    query_parameters: Mapping[str, str] = field(default_factory=dict)
+    max_threads: int | None = None
+    is_repeatable: bool = True
+    """Whether the same request gives the same SQL later."""
+
+
+class Composer:
+    """Composes for one request: one workspace, one set of parameters, one set of row filters.
+
+    `filters` are conditions by resource name; every use of such a data source or pipe, however deep, becomes a
+    filtered subquery. `table_functions` are those that its nodes may use. `check` renders templates with stand-ins
+    for missing values, as a push does.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        parameters: Mapping[str, str],
+        *,
+        services: Workspace | None = None,
+        filters: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        table_functions: frozenset[str] = GENERAL_TABLE_FUNCTIONS,
+        check: bool = False,
+    ) -> None:
+        self._workspace = workspace
+        self._services = services
+        self._parameters = parameters
+        self._filters = filters or {}
+        self._secrets = secrets or {}
+        self._table_functions = table_functions
+        self._check = check
+        self._done: dict[tuple[str, str], str] = {}
+        self._open: list[tuple[str, str]] = []
+        self._query_parameters: dict[str, str] = {}
+        self._max_threads: int | None = None
+        self._depends_on_time = False
+
+    def pipe(self, pipe: Pipe) -> Composed:
+        return self._composed(self._result(pipe))
+
+    def node(self, pipe: Pipe, node: Node) -> Composed:
+        return self._composed(self._node(pipe, node))
+
+    def select(self, sql: str, *, result_of: Pipe | None = None) -> Composed:
+        """A SELECT from outside the workspace. `_` in it stands for the result of the pipe `result_of`."""
+        return self._composed(self._resolve(self._render(sql), result_of, result_of))
+
+    def rendered(self, sql: str) -> str:
+        return self._render(sql)
+
+    def _composed(self, sql: str) -> Composed:
+        return Composed(sql, self._query_parameters, self._max_threads, not self._depends_on_time)
+
+    def _node(self, pipe: Pipe, node: Node) -> str:
+        key = (pipe.name, node.name)
+        if key in self._done:
+            return self._done[key]
+        if key in self._open or len(self._open) >= DEPTH_MAX:
+            path = " -> ".join(f"{a}.{b}" for a, b in (*self._open, key))
+            raise SqlError(f"Circular or too deep reference: {path}")
+        self._open.append(key)
+        try:
+            sql = self._resolve(self._render(node.sql), pipe, None)
+        except (TemplateError, SqlError) as error:
+            raise _placed(error, pipe, node) from error
+        finally:
+            self._open.pop()
+        self._done[key] = sql
+        return sql
+
+    def _render(self, sql: str) -> str:
+        if not is_template(sql):
+            return sql
+        template = parse_template(template_body(sql))
+        rendered = render(template, self._parameters, secrets=self._secrets, check=self._check)
+        self._depends_on_time |= "job_timestamp" in template.names - self._parameters.keys()
+        self._query_parameters.update(rendered.query_parameters)
+        self._follow(rendered.hints)
+        return rendered.sql
+
+    def _follow(self, hints: Hints) -> None:
+        if hints.max_threads is not None:
+            self._max_threads = hints.max_threads
+
+    def _resolve(self, sql: str, pipe: Pipe | None, result_of: Pipe | None) -> str:
+        """Every text is checked as rendered: values of a request may stand where names do."""
+        checked = check_select(sql, functions_allowed=self._table_functions)
+        replacements: dict[tuple[str, str], Replacement] = {}
+        for ref in checked.tables:
+            replacement = self._replacement(ref, pipe, result_of)
+            if isinstance(replacement, TableName):
+                replacements[ref.database, ref.name] = (replacement.database, replacement.table)
+            else:
+                replacements[ref.database, ref.name] = replacement
+        return replace_tables(checked.sql, replacements, functions_allowed=self._table_functions)
+
+    def _replacement(self, ref: TableRef, pipe: Pipe | None, result_of: Pipe | None) -> TableName | str:
+        """A physical table or the text of a subquery."""
+        if ref.database == SERVICE_DATABASE:
+            return self._service(ref.name)
+        name = f"{ref.database}.{ref.name}" if ref.database else ref.name
+        if result_of is not None and name == RESULT_OF_PIPE:
+            return self._result(result_of)
+        if pipe is not None and (node := pipe.definition.node(name)) is not None:
+            return self._node(pipe, node)
+        return self._resource(name)
+
+    def _resource(self, name: str) -> TableName | str:
+        found = self._workspace.resources.get(name)
+        if isinstance(found, Pipe):
+            return self._result(found)
+        if isinstance(found, DataSource):
+            condition = self._filters.get(name)
+            return found.table if condition is None else f"SELECT * FROM {found.table} WHERE {condition}"
+        quarantine = self._workspace.quarantine_of(name)
+        if quarantine is not None:
+            return quarantine
+        raise self._unknown(name)
+
+    def _result(self, pipe: Pipe) -> str:
+        sql = self._node(pipe, pipe.output)
+        condition = self._filters.get(pipe.name)
+        return sql if condition is None else f"SELECT * FROM (\n{sql}\n) WHERE {condition}"
+
+    def _service(self, name: str) -> str:
+        """Service data sources hold all workspaces; a query sees the rows of its own."""
+        found = self._services.resources.get(name) if self._services else None
+        if not isinstance(found, DataSource):
+            raise SqlError(f"Resource '{SERVICE_DATABASE}.{name}' not found")
+        return (
+            f"SELECT * EXCEPT {quote_identifier('workspace_id')} FROM {found.table} "
+            f"WHERE workspace_id = {quote_string(self._workspace.id)}"
+        )
+
+    def _unknown(self, name: str) -> SqlError:
+        hint = Workspace.nearest(name, self._workspace.resources.values())
+        return SqlError(f"Resource '{name}' not found", code=60, name="UNKNOWN_TABLE", hint=hint)
+
+
+def _placed(error: TemplateError | SqlError, pipe: Pipe, node: Node) -> BirdhouseError:
+    """The same error, saying in which node it is; the innermost node wins."""
+    if error.detail:
+        return error
+    error.detail = f"(in node '{node.name}' of pipe '{pipe.name}')"
+    return error

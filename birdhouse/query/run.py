@@ -1,0 +1,167 @@
+"""Runs what a request asks for: parameters, render, compose, limits, engine, format."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from birdhouse.access.check import Grants, require
+from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import Limits, Query
+from birdhouse.errors import NotFound, SqlError, TooLarge
+from birdhouse.language.datafile.model import NodeKind
+from birdhouse.language.sql.statements import SYSTEM_TABLES_ALLOWED, split_format
+from birdhouse.language.sql.tables import tables
+from birdhouse.query.answer import Answer, StreamedAnswer
+from birdhouse.query.compose import RESULT_OF_PIPE, Composed, Composer
+from birdhouse.query.filters import row_filters
+from birdhouse.query.formats import Format, endpoint_format, sql_format
+from birdhouse.query.locate import located
+
+COMPOSED_KEPT = 2048
+"""How many composed queries are remembered. Their text follows from the request and the workspace's version."""
+
+OUTPUT_SETTINGS = (
+    "output_format_json_quote_64bit_integers",
+    "output_format_json_quote_denormals",
+    "output_format_parquet_string_as_string",
+)
+"""Request options that are settings of the engine. Their value is 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller may ask beside the pipe or the SQL.
+
+    `parameters` are the template's; repeated ones are joined with commas. `q` is SQL over the result, named `_`.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    q: str | None = None
+    explain: bool = False
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+
+class QueryRunner:
+    """`services` gives the workspace that holds the service data sources."""
+
+    def __init__(self, engine: Engine, services: Callable[[], Workspace | None], *, sql_bytes_max: int) -> None:
+        self._engine = engine
+        self._services = services
+        self._sql_bytes_max = sql_bytes_max
+        self._composed: OrderedDict[object, Composed] = OrderedDict()
+
+    async def endpoint(
+        self, workspace: Workspace, grants: Grants, name: str, extension: str, request: Request
+    ) -> Answer | StreamedAnswer:
+        """The result of a published pipe. Raises NotFound for one that is not an endpoint."""
+        pipe = workspace.pipe(name)
+        allowed = require(grants.may_read_pipe(pipe))
+        if pipe.kind is not NodeKind.ENDPOINT:
+            raise NotFound(f"The pipe '{pipe.name}' does not have an endpoint yet", hint="Publish one of its nodes.")
+        parameters = {**request.parameters, **allowed.fixed_params} if allowed.fixed_params else request.parameters
+        composed = self._endpoint_sql(workspace, grants, pipe, parameters, request.q)
+        return await self._run(workspace, composed, endpoint_format(extension), request, pipe)
+
+    async def sql(
+        self, workspace: Workspace, grants: Grants, request: Request, *, pipeline: str | None = None
+    ) -> Answer | StreamedAnswer:
+        """The result of `request.q`, a SELECT that may end with FORMAT. `pipeline` is the pipe that `_` stands for."""
+        text, format_name = split_format(self._limited(request.q or ""))
+        result_of = workspace.pipe(pipeline) if pipeline else None
+        composer = Composer(
+            workspace, request.parameters, services=self._services(), filters=row_filters(workspace, grants)
+        )
+        rendered = composer.rendered(text)
+        self._require_reads(workspace, grants, rendered, result_of)
+        composed = composer.select(rendered, result_of=result_of)
+        return await self._run(workspace, composed, sql_format(format_name), request, result_of)
+
+    def _limited(self, sql: str) -> str:
+        size_bytes = len(sql.encode())
+        if size_bytes > self._sql_bytes_max:
+            raise TooLarge(f"The query has {size_bytes} bytes; the limit is {self._sql_bytes_max}")
+        return sql
+
+    def _require_reads(self, workspace: Workspace, grants: Grants, sql: str, result_of: Pipe | None) -> None:
+        """Every table the caller wrote must be one its token may read. What pipes read below is theirs."""
+        for ref in tables(sql):
+            name = f"{ref.database}.{ref.name}" if ref.database else ref.name
+            if ref.database == SERVICE_DATABASE:
+                require(grants.may_read_all())
+            elif ref.database == "system" and ref.name in SYSTEM_TABLES_ALLOWED:
+                continue
+            elif result_of is not None and (name == RESULT_OF_PIPE or result_of.definition.node(name)):
+                require(grants.may_read_pipe(result_of))
+            else:
+                self._require_read(workspace, grants, name)
+
+    def _require_read(self, workspace: Workspace, grants: Grants, name: str) -> None:
+        found = workspace.resources.get(name)
+        if found is None and workspace.quarantine_of(name) is not None:
+            found = workspace.resources.get(name.removesuffix("_quarantine"))
+        if isinstance(found, Pipe):
+            require(grants.may_read_pipe(found))
+        elif isinstance(found, DataSource):
+            require(grants.may_read_datasource(found))
+
+    def _endpoint_sql(
+        self, workspace: Workspace, grants: Grants, pipe: Pipe, parameters: Mapping[str, str], q: str | None
+    ) -> Composed:
+        filters = row_filters(workspace, grants)
+        key = (
+            workspace.id, workspace.version, pipe.id, q,
+            tuple(sorted(parameters.items())), tuple(sorted(filters.items())),
+        )  # fmt: skip
+        composed = self._composed.get(key)
+        if composed is not None:
+            self._composed.move_to_end(key)
+            return composed
+        composer = Composer(workspace, parameters, services=self._services(), filters=filters)
+        if q is None:
+            composed = composer.pipe(pipe)
+        else:
+            text, _ = split_format(self._limited(q))
+            self._require_reads(workspace, grants, text, pipe)
+            composed = composer.select(text, result_of=pipe)
+        if composed.is_repeatable:
+            self._composed[key] = composed
+        if len(self._composed) > COMPOSED_KEPT:
+            self._composed.popitem(last=False)
+        return composed
+
+    async def _run(
+        self, workspace: Workspace, composed: Composed, form: Format, request: Request, pipe: Pipe | None
+    ) -> Answer | StreamedAnswer:
+        sql = f"EXPLAIN {composed.sql}" if request.explain else composed.sql
+        limits = Limits(threads=composed.max_threads)
+        query = Query(sql, form.engine, composed.query_parameters, limits, request.settings)
+        if form.row_format is not None and not request.explain:
+            return StreamedAnswer(form, self._streamed(query, form))
+        try:
+            result = await self._engine.select(query)
+        except SqlError as error:
+            raise await located(self._engine, workspace, pipe, request.parameters, self._services(), error) from error
+        return Answer(form, result.body, result.statistics)
+
+    @asynccontextmanager
+    async def _streamed(self, query: Query, form: Format) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Only plain rows can be streamed, so a header is asked for apart and put in front."""
+        assert form.row_format is not None
+        header = await self._header(query) if form.has_header else b""
+        async with self._engine.stream(replace(query, format=form.row_format)) as chunks:
+            yield _with_header(header, chunks) if header else chunks
+
+    async def _header(self, query: Query) -> bytes:
+        empty = replace(query, sql=f"SELECT * FROM (\n{query.sql}\n) LIMIT 0")
+        return (await self._engine.select(empty)).body
+
+
+async def _with_header(header: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield header
+    async for chunk in chunks:
+        yield chunk
