@@ -1,0 +1,1 @@
+"""Check, plan, explain, apply: the one way anything in a workspace is created, changed or removed."""

@@ -1,0 +1,133 @@
+"""Carries out a plan: all of it, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+import structlog
+
+from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.resources import DataSource
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.deploy import ddl
+from birdhouse.deploy.plan import AlterDataSource, CreateDataSource, CreateView, DropView, Plan, Step
+from birdhouse.engine.pool import ignore_outcome, uninterrupted
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import TableName
+from birdhouse.errors import BirdhouseError, SqlError
+from birdhouse.ingest.quarantine import quarantine_columns
+from birdhouse.jobs.gate import WriteGate
+from birdhouse.language.datafile.model import TableEngine
+
+log = structlog.get_logger(__name__)
+
+QUARANTINE_ENGINE = TableEngine(
+    "MergeTree", {"sorting_key": "insertion_date", "partition_key": "toYYYYMM(insertion_date)"}
+)
+
+
+async def apply(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
+    """Runs the steps, saves the plan, then cleans up. When a step or the saving fails, the steps done are undone.
+
+    Before the first step the metadata database knows how to undo them all, so that a start after a crash can. A
+    caller that is cancelled goes on once the plan is carried out or undone.
+    """
+    work = asyncio.ensure_future(_carry_out(engine, catalog, plan))
+    work.add_done_callback(ignore_outcome)
+    await uninterrupted(work)
+    work.result()
+
+
+async def _carry_out(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
+    planned = [pair for step in plan.steps for pair in statements(step)]
+    undo = [undo for _, undo in planned if undo]
+    cleanup = [ddl.drop_table(table) for each in plan.cleanup for table in _tables(each.datasource)]
+    if undo:
+        await catalog.keep_unfinished(plan.after.id, undo[::-1])
+    async with _views_change(engine, plan):
+        await _change(engine, catalog, plan, planned, cleanup)
+    for statement in cleanup:
+        await engine.execute(statement)
+    if cleanup:
+        await catalog.keep_unfinished(plan.after.id, ())
+
+
+def _views_change(engine: WriteGate, plan: Plan) -> AbstractAsyncContextManager[None]:
+    """A row that came while a view is replaced would never reach its target: inserts wait meanwhile."""
+    if any(isinstance(step, DropView | CreateView) for step in plan.steps):
+        return engine.held(plan.after.database)
+    return nullcontext()
+
+
+async def _change(
+    engine: Engine, catalog: Catalog, plan: Plan, planned: Sequence[tuple[str, str | None]], cleanup: Sequence[str]
+) -> None:
+    done: list[str] = []
+    try:
+        for statement, undo in planned:
+            await engine.execute(statement)
+            if undo:
+                done.append(undo)
+        await catalog.commit(plan.before, plan.after, unfinished=cleanup)
+    except BaseException:
+        await _undo(engine, catalog, plan, done[::-1])
+        raise
+
+
+async def _undo(engine: Engine, catalog: Catalog, plan: Plan, statements: Sequence[str]) -> None:
+    """What cannot be undone now is undone at the next start."""
+    try:
+        for statement in statements:
+            await engine.execute(statement)
+        await catalog.keep_unfinished(plan.before.id, ())
+    except BirdhouseError as error:
+        log.warning("undo_postponed", workspace=plan.before.name, error=str(error))
+
+
+async def finish_interrupted(engine: Engine, catalog: Catalog, workspace: Workspace) -> None:
+    """Undoes the change that a crash interrupted, or cleans up behind it when it was saved already."""
+    unfinished = await catalog.unfinished(workspace.id)
+    for statement in unfinished:
+        try:
+            await engine.execute(statement)
+        except SqlError as error:
+            # The statement that this one undoes was never reached.
+            log.info("nothing_to_undo", statement=statement, error=str(error))
+    if unfinished:
+        log.warning("interrupted_change_undone", workspace=workspace.name)
+        await catalog.keep_unfinished(workspace.id, ())
+
+
+def _tables(datasource: DataSource) -> tuple[TableName, TableName]:
+    return datasource.table, datasource.quarantine
+
+
+def statements(step: Step) -> Iterator[tuple[str, str | None]]:
+    """Each statement of a step with the one that takes it back."""
+    match step:
+        case CreateDataSource(datasource):
+            yield from create_tables(datasource)
+        case AlterDataSource(_, alterations):
+            for alteration in alterations:
+                yield from alteration.changes
+        case DropView(pipe) if pipe.view is not None:
+            yield ddl.drop_view(pipe.view), pipe.view_statement
+        case CreateView(pipe, _) if pipe.view is not None and pipe.view_statement is not None:
+            yield pipe.view_statement, ddl.drop_view(pipe.view)
+        case _:
+            return
+
+
+def create_tables(datasource: DataSource) -> Iterator[tuple[str, str | None]]:
+    definition = datasource.definition
+    table = ddl.create_table(
+        datasource.table, definition.columns, definition.engine, definition.indexes, comment=datasource.name
+    )
+    yield table, ddl.drop_table(datasource.table)
+    columns = quarantine_columns(definition.columns)
+    quarantine = ddl.create_table(
+        datasource.quarantine, columns, QUARANTINE_ENGINE, comment=f"{datasource.name}_quarantine"
+    )
+    yield quarantine, ddl.drop_table(datasource.quarantine)

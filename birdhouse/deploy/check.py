@@ -1,0 +1,181 @@
+"""Asks the engine whether a draft would work, on empty copies of the tables that are new or changed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from birdhouse.catalog import lineage
+from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.deploy import ddl
+from birdhouse.deploy.draft import Draft, line_of, with_datasource
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import Query
+from birdhouse.errors import BirdhouseError, DatafileError, SqlError
+from birdhouse.language.datafile.format import format_datasource
+from birdhouse.language.datafile.model import (
+    Column,
+    DataSourceDefinition,
+    Node,
+    NodeKind,
+    PipeDefinition,
+    TableEngine,
+)
+from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS
+from birdhouse.query.compose import Composer
+
+SCRATCH_PREFIX = "scratch_"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    name: str
+    type: str
+
+
+class DraftCheck:
+    """Checks one draft. `draft` grows by the data sources that its materialized nodes create."""
+
+    def __init__(self, engine: Engine, services: Workspace | None, draft: Draft, now: datetime) -> None:
+        self._engine = engine
+        self._services = services
+        self._now = now
+        self._database = f"{SCRATCH_PREFIX}{secrets.token_hex(8)}"
+        self.draft = draft
+        self._scratch = draft.after
+        self.problems: list[BirdhouseError] = []
+
+    async def run(self, *, ignore_sql_errors: bool = False) -> None:
+        async with self._scratch_database():
+            for name in self.draft.changed:
+                resource = self.draft.after.resources[name]
+                if isinstance(resource, DataSource):
+                    await self._table(resource)
+            for definition in lineage.order(pipe.definition for pipe in self._affected()):
+                await self._pipe(definition, ignore_sql_errors)
+
+    @asynccontextmanager
+    async def _scratch_database(self) -> AsyncIterator[None]:
+        await self._engine.execute(ddl.create_database(self._database))
+        try:
+            yield
+        finally:
+            await self._engine.execute(ddl.drop_database(self._database))
+
+    async def _table(self, datasource: DataSource) -> None:
+        scratch = replace(datasource, database=self._database)
+        definition = datasource.definition
+        try:
+            await self._engine.execute(
+                ddl.create_table(
+                    scratch.table, definition.columns, definition.engine, definition.indexes, durable=False
+                )
+            )
+        except BirdhouseError as error:
+            self.problems.append(_in_datasource(error, datasource, self.draft))
+            return
+        self._scratch = self._scratch.with_changes([scratch])
+
+    def _affected(self) -> list[Pipe]:
+        """Changed pipes, and those that read something that changed."""
+        names: dict[str, Pipe] = {}
+        for name in self.draft.changed:
+            resource = self.draft.after.resources[name]
+            if isinstance(resource, Pipe):
+                names[name] = resource
+            if not self.draft.is_new(name):
+                names |= {pipe.name: pipe for pipe in lineage.dependents(self.draft.after, name)}
+        return list(names.values())
+
+    async def _pipe(self, definition: PipeDefinition, ignore_sql_errors: bool) -> None:
+        pipe = self._scratch.pipe(definition.resource_name)
+        for node in definition.nodes:
+            try:
+                columns = await self.describe(pipe, node)
+            except BirdhouseError as error:
+                if not ignore_sql_errors:
+                    self.problems.append(_in_node(error, pipe, node, self.draft))
+                return
+            if node.kind is NodeKind.MATERIALIZED:
+                await self._materialized(pipe, node, columns)
+            elif node.kind is NodeKind.COPY:
+                self._target(pipe, node.target_datasource or "", columns)
+
+    async def describe(self, pipe: Pipe, node: Node) -> list[ResultColumn]:
+        """The columns a node gives, without running it."""
+        composer = Composer(
+            self._scratch,
+            {},
+            services=self._services,
+            table_functions=COPY_TABLE_FUNCTIONS if pipe.kind is NodeKind.COPY else GENERAL_TABLE_FUNCTIONS,
+            check=True,
+        )
+        composed = composer.node(pipe, node)
+        return await describe(self._engine, composed.sql)
+
+    async def _materialized(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
+        target = node.datasource or ""
+        if target in self._scratch.resources:
+            self._target(pipe, target, columns)
+            return
+        definition = DataSourceDefinition(
+            target,
+            tuple(Column(column.name, column.type) for column in columns),
+            engine=node.engine or TableEngine("MergeTree", {"sorting_key": "tuple()"}),
+        )
+        self.draft = with_datasource(self.draft, definition, format_datasource(definition), self._now)
+        await self._table(self.draft.after.datasource(target))
+
+    def _target(self, pipe: Pipe, target: str, columns: list[ResultColumn]) -> None:
+        """Rows go into the target by column name: each column of the node must be there."""
+        found = self._scratch.resources.get(target)
+        if not isinstance(found, DataSource):
+            return
+        there = {column.name for column in found.definition.columns}
+        missing = [column for column in columns if column.name not in there]
+        if missing:
+            pairs = ", ".join(f"{column.name} {column.type}" for column in missing)
+            self.problems.append(
+                SqlError(
+                    f"Data Source '{target}' has no column for: {pairs}",
+                    detail=f"(written by pipe '{pipe.name}')",
+                    hint=f"Its columns are {', '.join(sorted(there))}.",
+                )
+            )
+
+
+async def describe(engine: Engine, sql: str) -> list[ResultColumn]:
+    """The names and types of a SELECT's columns, by the engine's analysis."""
+    result = await engine.select(Query(f"DESCRIBE TABLE (\n{sql}\n)", "JSONCompact"))
+    return [ResultColumn(row[0], row[1]) for row in json.loads(result.body)["data"]]
+
+
+def _in_datasource(error: BirdhouseError, datasource: DataSource, draft: Draft) -> BirdhouseError:
+    return DatafileError(
+        f"Data Source '{datasource.name}': {error.message}",
+        file=draft.file_of(datasource.name),
+        hint=error.hint,
+    )
+
+
+def _in_node(error: BirdhouseError, pipe: Pipe, node: Node, draft: Draft) -> BirdhouseError:
+    """The error with the node, the file and, where the engine names a word of the text, its line."""
+    word = error.quoted_word if isinstance(error, SqlError) else ""
+    placed = SqlError(
+        f"{error.message} (in node '{node.name}' of pipe '{pipe.name}')",
+        code=error.code if isinstance(error, SqlError) else 0,
+        name=error.name if isinstance(error, SqlError) else "",
+        detail=_place(draft.file_of(pipe.name), line_of(pipe.text, node.name, word)),
+        hint=error.hint,
+    )
+    placed.__cause__ = error
+    return placed
+
+
+def _place(file: str, line: int) -> str:
+    return f"({file}:{line})" if file else f"(line {line})" if line else ""

@@ -1,0 +1,136 @@
+"""Deploys definitions into a workspace: the door that every change goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import Clock
+from birdhouse.deploy import outputs, rename
+from birdhouse.deploy.apply import apply
+from birdhouse.deploy.check import DraftCheck
+from birdhouse.deploy.draft import Desired, make_draft
+from birdhouse.deploy.explain import explain
+from birdhouse.deploy.plan import Plan, make_plan
+from birdhouse.errors import BirdhouseError, Conflict, DeploymentRefused
+from birdhouse.jobs.gate import WriteGate
+
+SERVICE_WORKSPACE = "tinybird"
+"""The workspace that holds the service data sources. No token belongs to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """`steps` are in words. `workspace` is the one after, or the one before when nothing was applied."""
+
+    workspace: Workspace
+    plan: Plan
+    steps: tuple[str, ...]
+
+
+class Deployer:
+    def __init__(self, engine: WriteGate, catalog: Catalog, clock: Clock) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._clock = clock
+
+    async def deploy(
+        self,
+        workspace_id: str,
+        desired: Sequence[Desired],
+        *,
+        dry_run: bool = False,
+        ignore_sql_errors: bool = False,
+    ) -> Deployment:
+        """All of it or nothing. Raises the problem that was found, or DeploymentRefused with all of them."""
+        async with self._catalog.changing(workspace_id) as before:
+            plan = await self._plan(before, desired, ignore_sql_errors)
+            if not dry_run and not plan.is_empty:
+                await self._apply(plan)
+            return Deployment(before if dry_run else plan.after, plan, tuple(explain(plan)))
+
+    async def _plan(self, before: Workspace, desired: Sequence[Desired], ignore_sql_errors: bool) -> Plan:
+        now = self._clock.now()
+        draft, problems = make_draft(before, desired, now)
+        _refuse(problems)
+        if not draft.changed:
+            return Plan(before, before, ())
+        check = DraftCheck(self._engine, self._catalog.named(SERVICE_WORKSPACE), draft, now)
+        await check.run(ignore_sql_errors=ignore_sql_errors)
+        _refuse(check.problems)
+        plan, problems = make_plan(check.draft)
+        _refuse(problems)
+        return plan
+
+    async def _apply(self, plan: Plan) -> None:
+        await apply(self._engine, self._catalog, plan)
+
+    async def delete_datasource(self, workspace_id: str, name: str, *, force: bool, dry_run: bool) -> tuple[Pipe, ...]:
+        """The pipes that depend on it. Raises InUse when there are any, unless forced or only tried."""
+        async with self._catalog.changing(workspace_id) as before:
+            datasource = before.datasource(name)
+            dependent = outputs.dependent_pipes(before, datasource)
+            if not dry_run:
+                await self._apply(outputs.delete_datasource(before, datasource, self._clock.now(), force=force))
+            return dependent
+
+    async def rename_datasource(self, workspace_id: str, name: str, new_name: str) -> DataSource:
+        """Pipes that name it are rewritten with it. Raises NameTaken, or Conflict when one cannot be."""
+        async with self._catalog.changing(workspace_id) as before:
+            datasource = before.datasource(name)
+            plan = rename.rename_datasource(before, datasource, new_name, self._clock.now())
+            await self._apply(plan)
+            return plan.after.datasource(datasource.id)
+
+    async def delete_pipe(self, workspace_id: str, name: str) -> None:
+        async with self._catalog.changing(workspace_id) as before:
+            await self._apply(outputs.delete_pipe(before, before.pipe(name)))
+
+    async def unlink(self, workspace_id: str, name: str) -> Pipe:
+        """Takes the output of a pipe away; what it wrote stays."""
+        async with self._catalog.changing(workspace_id) as before:
+            plan = outputs.unlink(before, before.pipe(name), self._clock.now())
+            await self._apply(plan)
+            return plan.after.pipe(name)
+
+    async def publish(self, workspace_id: str, name: str, node_name_or_id: str) -> Pipe:
+        """Makes a node the endpoint of its pipe."""
+        async with self._catalog.changing(workspace_id) as before:
+            pipe = before.pipe(name)
+            node = pipe.find_node(node_name_or_id)
+            plan = outputs.publish(before, pipe, node.name, self._clock.now())
+            if not plan.is_empty:
+                await self._apply(plan)
+            return plan.after.pipe(pipe.id)
+
+    async def rename_pipe(
+        self, workspace_id: str, name: str, *, new_name: str | None = None, description: str | None = None
+    ) -> Pipe:
+        """What is None stays. Raises InUse when other pipes read it by its old name, NameTaken for the new one."""
+        async with self._catalog.changing(workspace_id) as before:
+            plan = outputs.rename_pipe(before, before.pipe(name), new_name, description, self._clock.now())
+            await self._apply(plan)
+            return plan.after.pipe(before.pipe(name).id)
+
+    async def exchange(self, workspace_id: str, a: str, b: str) -> None:
+        """Swaps the tables behind two data sources with equal columns; views keep following the names."""
+        async with self._catalog.changing(workspace_id) as before:
+            first, second = before.datasource(a), before.datasource(b)
+            _require_equal_columns(first, second)
+            await self._engine.execute(f"EXCHANGE TABLES {first.table} AND {second.table}")
+            await self._engine.execute(f"EXCHANGE TABLES {first.quarantine} AND {second.quarantine}")
+
+
+def _refuse(problems: Sequence[BirdhouseError]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise DeploymentRefused(problems)
+
+
+def _require_equal_columns(first: DataSource, second: DataSource) -> None:
+    if first.definition.columns != second.definition.columns:
+        raise Conflict(f"'{first.name}' and '{second.name}' have different columns and cannot be exchanged")
