@@ -1,0 +1,1 @@
+"""Records to rows, misfits to quarantine."""
