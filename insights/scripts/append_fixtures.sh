@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Loads every fixture into the data source of its name and fills the tables that copies make.
+# The names are made from the buckets and the buckets from the members, so that round is run twice.
+# TB_HOST and TB_TOKEN choose the workspace, by default the local one. Names after the command load only those fixtures.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/workspace.sh
+
+fixtures=("$@")
+if [ ${#fixtures[@]} -eq 0 ]; then
+    for file in fixtures/*.ndjson; do fixtures+=("$(basename "$file" .ndjson)"); done
+fi
+for name in "${fixtures[@]}"; do
+    echo "append $name"
+    answer=$(
+        curl --silent --show-error --fail-with-body \
+            --header "Authorization: Bearer $TB_TOKEN" \
+            --form "ndjson=@fixtures/$name.ndjson" \
+            "$TB_HOST/v0/datasources?mode=append&format=ndjson&name=$name"
+    ) || { echo "$answer" >&2; exit 1; }
+done
+
+run_copy country_mapping_copy
+for _ in 1 2; do
+    run_copy members_public_names_copy_pipe
+    run_copy members_sorted_copy_pipe
+    for pipe in pipes/activityRelations_bucket_clean_enrich_copy_pipe_*.pipe; do
+        run_copy "$(basename "$pipe" .pipe)"
+    done
+done
+run_copy members_public_names_copy_pipe
+run_copy members_sorted_copy_pipe
+run_copy maintainers_roles_copy

@@ -1,0 +1,45 @@
+# Sourced by the other scripts: TB_HOST, TB_TOKEN, and what needs a job to finish.
+
+# Prints one field of the JSON object on the standard input: field job.status
+field() {
+    python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for name in sys.argv[1].split("."):
+    value = value[name]
+print(value)' "$1"
+}
+
+TB_HOST=${TB_HOST:-${TB_HOST_LOCAL:-http://localhost:7181}}
+TB_TOKEN=${TB_TOKEN:-${TB_TOKEN_LOCAL:-}}
+if [ -z "$TB_TOKEN" ]; then
+    TB_TOKEN=$(curl --silent --show-error --fail "$TB_HOST/tokens" | field workspace_admin_token) || true
+fi
+if [ -z "$TB_TOKEN" ]; then
+    echo "no token: set TB_TOKEN, or start a local workspace on $TB_HOST" >&2
+    exit 1
+fi
+export TB_HOST TB_TOKEN
+
+JOB_POLLS_MAX=600
+JOB_POLL_SECONDS=0.2
+
+# Runs a copy pipe and waits until its job is done; fails when the job does.
+run_copy() {
+    local answer id status poll
+    echo "copy $1"
+    answer=$(curl --silent --show-error --fail-with-body --request POST --header "Authorization: Bearer $TB_TOKEN" "$TB_HOST/v0/pipes/$1/copy") ||
+        { echo "$answer" >&2; return 1; }
+    id=$(printf '%s' "$answer" | field job.job_id)
+    for ((poll = 0; poll < JOB_POLLS_MAX; poll++)); do
+        answer=$(curl --silent --show-error --fail-with-body --header "Authorization: Bearer $TB_TOKEN" "$TB_HOST/v0/jobs/$id")
+        status=$(printf '%s' "$answer" | field status)
+        case $status in
+            done) return 0 ;;
+            error | cancelled) echo "$answer" >&2; return 1 ;;
+        esac
+        sleep "$JOB_POLL_SECONDS"
+    done
+    echo "copy $1 is still ${status:-unknown} after $JOB_POLLS_MAX polls" >&2
+    return 1
+}
