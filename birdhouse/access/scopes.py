@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from birdhouse.errors import InvalidParameter
+from birdhouse.errors import InvalidParameter, SqlError
+from birdhouse.language.sql.statements import check_expression
 
 SCOPES_PER_TOKEN_MAX = 1_000
 
@@ -93,6 +94,20 @@ def checked(scope: Scope) -> Scope:
     if scope.filter and not scope.type.takes_filter:
         raise InvalidParameter(f"The scope {scope.type} takes no filter.", detail=f"Given: {scope.filter!r}.")
     return scope
+
+
+def check_filters(scopes: Iterable[Scope]) -> None:
+    """Raises InvalidParameter unless every filter is an SQL expression that reads no table."""
+    for scope in scopes:
+        if scope.filter:
+            try:
+                check_expression(scope.filter)
+            except SqlError as error:
+                raise InvalidParameter(
+                    f"The filter of the scope {scope.type}:{scope.resource} is not a condition: {error.message}",
+                    detail=error.detail,
+                    hint=error.hint,
+                ) from error
 
 
 def format_scope(scope: Scope) -> str:

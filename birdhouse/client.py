@@ -1,0 +1,108 @@
+"""A small HTTP client of our own API, for the commands, the connectors and the tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from birdhouse.errors import BirdhouseError
+
+TIMEOUT_SECONDS = 600.0
+"""A deployment or an import may work for minutes; the server's own limits end what takes too long."""
+
+
+ENDED = ("done", "error", "cancelled")
+"""The states that a job does not leave again."""
+
+
+class ApiError(BirdhouseError):
+    """The server refused the request."""
+
+    def __init__(self, status: int, message: str, errors: tuple[str, ...] = ()) -> None:
+        self.status = status
+        self.errors = errors
+        super().__init__(message)
+
+
+class Client:
+    """`host` is scheme, host and port: `http://127.0.0.1:7181`."""
+
+    def __init__(self, host: str, token: str = "") -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=host, headers=headers, timeout=TIMEOUT_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def local_tokens(self) -> dict[str, str]:
+        """The tokens that a local server tells callers on its own machine."""
+        tokens: dict[str, str] = self._json("GET", "/tokens")
+        return tokens
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """The rows of a SELECT."""
+        rows: list[dict[str, Any]] = self._json("POST", "/v0/sql", content=f"{query} FORMAT JSON")["data"]
+        return rows
+
+    def endpoint(self, name: str, parameters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """The rows of an endpoint."""
+        rows: list[dict[str, Any]] = self._json("GET", f"/v0/pipes/{name}.json", params=parameters)["data"]
+        return rows
+
+    def deploy(self, files: Mapping[str, str], *, dry_run: bool = False) -> dict[str, Any]:
+        """Deploys datafiles, path to text, as a whole."""
+        answer: dict[str, Any] = self._json(
+            "POST", "/v0/deployments", params={"dry_run": str(dry_run).lower()}, json={"files": dict(files)}
+        )
+        return answer
+
+    def run_copy(self, pipe: str, parameters: Mapping[str, str] | None = None) -> str:
+        """Starts a copy; the id of its job."""
+        return str(self._json("POST", f"/v0/pipes/{pipe}/copy", params=parameters)["job"]["job_id"])
+
+    def pipe_names(self) -> list[str]:
+        answer = self._json("GET", "/v0/pipes", params={"attrs": "name", "node_attrs": "name"})
+        return [pipe["name"] for pipe in answer["pipes"]]
+
+    def wait_for_job(self, job_id: str, *, poll_seconds: float, seconds_max: float) -> dict[str, Any]:
+        """The job once it has ended, or as it is after `seconds_max`."""
+        until = time.monotonic() + seconds_max
+        while True:
+            job = self.job(job_id)
+            if job["status"] in ENDED or time.monotonic() > until:
+                return job
+            time.sleep(poll_seconds)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        job: dict[str, Any] = self._json("GET", f"/v0/jobs/{job_id}")
+        return job
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise ApiError(
+                0, f"The server at {self._http.base_url} does not answer ({error}). Is it started?"
+            ) from error
+        content = _content(response)
+        if response.is_error:
+            text = content.get("error") if isinstance(content, dict) else None
+            errors = tuple(content.get("errors", ())) if isinstance(content, dict) else ()
+            raise ApiError(response.status_code, str(text or response.text), errors)
+        return content
+
+
+def _content(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None

@@ -1,0 +1,105 @@
+"""Copies: the result of a pipe goes into a data source, beside what is there or in place of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.engine.types import Limits, TableName
+from birdhouse.errors import Conflict, InvalidParameter
+from birdhouse.jobs.gate import WriteGate
+from birdhouse.jobs.job import Job, statistics
+from birdhouse.jobs.queue import Run
+from birdhouse.jobs.staging import Size, Staging, has_gathered, size
+from birdhouse.language.datafile.model import NodeKind
+from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS
+from birdhouse.query.compose import Composer
+
+APPEND = "append"
+REPLACE = "replace"
+JOB_TIMESTAMP = "job_timestamp"
+
+
+def copy_payload(
+    workspace: Workspace,
+    name: str,
+    parameters: Mapping[str, str],
+    *,
+    at: datetime,
+    mode: str | None = None,
+) -> dict[str, Any]:
+    """What a copy job is asked to do. `mode` wins over the pipe's; `at` is the `job_timestamp` of the template."""
+    pipe = workspace.pipe(name)
+    if pipe.kind is not NodeKind.COPY or pipe.target is None:
+        raise Conflict(f"The pipe '{pipe.name}' is not a copy pipe", hint="Give one of its nodes TYPE COPY.")
+    mode = mode or pipe.output.copy_mode or APPEND
+    if mode not in (APPEND, REPLACE):
+        raise InvalidParameter(f"A copy has no mode '{mode}'", hint=f"Use {APPEND} or {REPLACE}.")
+    target = workspace.datasource(pipe.target)
+    return {
+        "pipe_id": pipe.id,
+        "pipe_name": pipe.name,
+        "datasource": {"id": target.id, "name": target.name},
+        "mode": mode,
+        "parameters": {JOB_TIMESTAMP: at.strftime("%Y-%m-%d %H:%M:%S"), **parameters},
+    }
+
+
+class CopyRunner:
+    def __init__(
+        self,
+        engine: WriteGate,
+        catalog: Catalog,
+        services: Callable[[], Workspace | None],
+        limits: Limits,
+    ) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._services = services
+        self._limits = limits
+
+    def touches(self, job: Job) -> frozenset[str]:
+        return frozenset((job.payload["pipe_id"], job.payload["datasource"]["id"]))
+
+    async def run(self, run: Run) -> Mapping[str, Any]:
+        payload = run.job.payload
+        workspace = self._catalog.workspace(run.job.workspace_id)
+        target = workspace.datasource(payload["datasource"]["id"]).table
+        staging = self._staging(workspace, run.job)
+        if payload["mode"] == REPLACE:
+            written = await self._replace(run, staging, target, self._select(workspace, payload))
+        else:
+            if not has_gathered(run):
+                select = self._select(workspace, payload)
+                await staging.gather(run, await staging.matched_columns(target, select), select)
+            written = await staging.move(run, target)
+        return {"statistics": statistics(written.rows, written.bytes, staging.elapsed_seconds)}
+
+    async def _replace(self, run: Run, staging: Staging, target: TableName, select: str) -> Size:
+        columns = [each.name for each in await staging.matched_columns(target, select)]
+        new = await staging.create_like("new", target)
+        await staging.fill(run, new, columns, select)
+        written = await size(self._engine, new)
+        run.finalize()
+        # Always in this order: a deployment, too, holds the workspace before it could hold inserts.
+        async with self._catalog.changing(run.job.workspace_id), self._engine.held(target.database):
+            await staging.exchange(new, target)
+        await staging.drop("new")
+        return written
+
+    async def clean(self, job: Job) -> None:
+        await self._staging(self._catalog.workspace(job.workspace_id), job).drop("shape", "new", "rows")
+
+    def _staging(self, workspace: Workspace, job: Job) -> Staging:
+        return Staging(self._engine, workspace.database, job.id, self._limits)
+
+    def _select(self, workspace: Workspace, payload: Mapping[str, Any]) -> str:
+        pipe = workspace.pipe(payload["pipe_id"])
+        # Jobs do not run read-only: the composer checks every text after it was rendered.
+        composer = Composer(
+            workspace, payload["parameters"], services=self._services(), table_functions=COPY_TABLE_FUNCTIONS
+        )
+        return composer.pipe(pipe).sql

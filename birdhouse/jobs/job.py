@@ -1,0 +1,92 @@
+"""A job: one piece of work that outlives the request that asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class JobStatus(StrEnum):
+    WAITING = "waiting"
+    WORKING = "working"
+    DONE = "done"
+    ERROR = "error"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = (JobStatus.WAITING, JobStatus.WORKING, JobStatus.CANCELLING)
+CANCELLABLE = (JobStatus.WAITING, JobStatus.WORKING)
+
+
+class JobKind(StrEnum):
+    COPY = "copy"
+    POPULATE = "populateview"
+    IMPORT = "import"
+    DELETE = "delete_data"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`payload` is what was asked for, `result` what came of it so far; both are JSON.
+
+    A payload names its pipe as `pipe_id` and `pipe_name` and its data source as `datasource: {id, name}`.
+    """
+
+    id: str
+    workspace_id: str
+    kind: str
+    status: JobStatus
+    created_at: datetime
+    updated_at: datetime
+    payload: Mapping[str, Any]
+    started_at: datetime | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    progress_percentage: int = 0
+    """Known while the job runs; it is not stored."""
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in UNFINISHED
+
+    @property
+    def is_cancellable(self) -> bool:
+        return self.status in CANCELLABLE
+
+    @property
+    def statistics(self) -> Mapping[str, Any]:
+        """`row_count`, `bytes` and `elapsed_seconds` of what was written, as far as the kind has them."""
+        found: Mapping[str, Any] = self.result.get("statistics", {})
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; None does not filter. The created times are inclusive."""
+
+    kind: str | None = None
+    status: str | None = None
+    pipe_id: str | None = None
+    pipe_name: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def takes(self, job: Job) -> bool:
+        pairs = (
+            (self.kind, job.kind),
+            (self.status, job.status),
+            (self.pipe_id, job.payload.get("pipe_id")),
+            (self.pipe_name, job.payload.get("pipe_name")),
+        )
+        if any(wanted is not None and wanted != actual for wanted, actual in pairs):
+            return False
+        after = self.created_after is None or job.created_at >= self.created_after
+        return after and (self.created_before is None or job.created_at <= self.created_before)
+
+
+def statistics(rows: int, bytes_written: int, elapsed_seconds: float) -> dict[str, Any]:
+    return {"row_count": rows, "bytes": bytes_written, "elapsed_seconds": round(elapsed_seconds, 6)}

@@ -1,0 +1,213 @@
+"""Tables that belong to one job: where rows are gathered before anybody sees them.
+
+Their names follow from the job's id, so that a job that runs again, or is cleaned up after a crash, finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import (
+    Lane,
+    Limits,
+    Query,
+    TableName,
+    quote_identifier,
+    quote_string,
+)
+from birdhouse.errors import BirdhouseError, Conflict, SqlError
+from birdhouse.jobs.gate import WriteGate
+from birdhouse.jobs.queue import Run
+
+STAGING_PREFIX = "staging_"
+
+ROW_NUMBER = "__row"
+MOVED_ROWS_MAX = 100_000
+"""How many rows one step of a move inserts, as one block."""
+PARTITIONS_PER_INSERT_MAX = 500
+"""Fewer than the tokens a table remembers, so that a repeated step finds all its parts."""
+
+_FILL = f"deduplicate_insert = 'disable', max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}"
+_DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    name: str
+    type: str
+    default_kind: str = ""
+
+    @property
+    def is_written(self) -> bool:
+        """Whether an insert may give it a value."""
+        return self.default_kind not in ("MATERIALIZED", "ALIAS")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    rows: int
+    bytes: int
+
+
+class Staging:
+    """The tables of one job in one database, and the statements that fill and publish them."""
+
+    def __init__(self, engine: WriteGate, database: str, job_id: str, limits: Limits) -> None:
+        self._engine = engine
+        self._database = database
+        self._job_id = job_id
+        self._limits = limits
+        self.elapsed_seconds = 0.0
+        """Spent by the engine on filling and moving, in this run of the job."""
+
+    def table(self, role: str) -> TableName:
+        return TableName(self._database, f"{STAGING_PREFIX}{self._job_id.replace('-', '')}_{role}")
+
+    async def drop(self, *roles: str) -> None:
+        """A view is dropped like a table, and before the table it writes to when it is named first."""
+        for role in roles:
+            await self._engine.execute(f"DROP TABLE IF EXISTS {self.table(role)} SYNC")
+
+    async def create_like(self, role: str, table: TableName) -> TableName:
+        """Empty, also when an earlier run of the job has left one."""
+        await self.drop(role)
+        await self._engine.execute(f"CREATE TABLE {self.table(role)} AS {table}")
+        return self.table(role)
+
+    async def matched_columns(self, target: TableName, select: str, *, strict: bool = True) -> list[StoredColumn]:
+        """The columns of the target that `select` gives, by name.
+
+        For one that the target does not have: raises SqlError, or leaves it out, as a view does, when not `strict`.
+        """
+        places = {each.name: each for each in await describe(self._engine, target) if each.is_written}
+        given = [each.name for each in await self._shape(select)]
+        unknown = [name for name in given if name not in places]
+        if unknown and strict:
+            raise SqlError(
+                f"The target has no column '{unknown[0]}' to write to.",
+                hint=f"Name the columns of the result like those of the target: {', '.join(places)}.",
+            )
+        return [places[name] for name in given if name in places]
+
+    async def _shape(self, select: str) -> list[StoredColumn]:
+        # DESCRIBE of the SELECT itself would run read-only, and that refuses the table functions of copies.
+        shape = self.table("shape")
+        await self.drop("shape")
+        statement = f"CREATE TABLE {shape} ENGINE = Memory EMPTY AS\n{select}"
+        await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits)
+        columns = await describe(self._engine, shape)
+        await self.drop("shape")
+        return columns
+
+    async def fill(
+        self, run: Run, table: TableName, columns: Sequence[str], select: str, *, settings: str = ""
+    ) -> None:
+        """INSERT … SELECT of `columns`, which `select` names, into a table that nobody else sees."""
+        names = ", ".join(map(quote_identifier, columns))
+        await self._insert(run, f"{table} ({names})", names, select, settings)
+
+    async def gather(self, run: Run, columns: Sequence[StoredColumn], select: str, *, settings: str = "") -> None:
+        """Puts the rows of `select`, with the types of the columns, into a table of numbered rows.
+
+        The run is final when this returns: what is gathered will be moved, if need be after a restart.
+        """
+        rows = self.table("rows")
+        await self.drop("rows")
+        clauses = [f"{quote_identifier(each.name)} {each.type}" for each in columns]
+        await self._engine.execute(
+            f"CREATE TABLE {rows} ({', '.join((f'{ROW_NUMBER} UInt64', *clauses))}) "
+            f"ENGINE = MergeTree ORDER BY {ROW_NUMBER} SETTINGS {_DURABLE}"
+        )
+        names = ", ".join(quote_identifier(each.name) for each in columns)
+        chosen = f"rowNumberInAllBlocks(), {names}"
+        await self._insert(run, f"{rows} ({ROW_NUMBER}, {names})", chosen, select, settings)
+        gathered = await size(self._engine, rows)
+        run.finalize()
+        await run.keep(
+            gathered_rows=gathered.rows,
+            gathered_bytes=gathered.bytes,
+            gathered_columns=[each.name for each in columns],
+        )
+
+    async def _insert(self, run: Run, into: str, chosen: str, select: str, settings: str) -> None:
+        statement = (
+            f"INSERT INTO {into} SETTINGS {', '.join(filter(None, (_FILL, settings)))} "
+            f"SELECT {chosen} FROM (\n{select}\n)"
+        )
+        done = await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits, on_progress=run.progress)
+        self.elapsed_seconds += done.elapsed_seconds
+
+    async def move(self, run: Run, target: TableName) -> Size:
+        """Inserts the gathered rows into the target, each exactly once, also when a crash comes between.
+
+        A step is one block of fixed rows under a fixed token, and what it did is stored before the next one begins.
+        So only the last step can be repeated, and the target and its views then take what they lack.
+        """
+        run.finalize()
+        facts = run.job.result
+        rows, columns = facts["gathered_rows"], facts["gathered_columns"]
+        if (await size(self._engine, self.table("rows"))).rows != rows:
+            raise Conflict(
+                f"{facts.get('moved', 0)} of {rows} rows were written before an interruption, and the others are lost.",
+                hint="Run it again after removing those rows.",
+            )
+        for first in range(facts.get("moved", 0), rows, MOVED_ROWS_MAX):
+            try:
+                async with self._engine.writing(target.database):
+                    done = await self._engine.execute(
+                        self._step(target, columns, first), lane=Lane.JOB, limits=self._limits
+                    )
+            except BirdhouseError as error:
+                error.hint = f"{first} of {rows} rows were written before. {error.hint}".rstrip()
+                raise
+            self.elapsed_seconds += done.elapsed_seconds
+            await run.keep(moved=min(first + MOVED_ROWS_MAX, rows))
+        await self.drop("rows")
+        return Size(rows, facts["gathered_bytes"])
+
+    def _step(self, target: TableName, columns: Sequence[str], first: int) -> str:
+        names = ", ".join(map(quote_identifier, columns))
+        token = quote_string(f"{self._job_id}-{first}")
+        return (
+            f"INSERT INTO {target} ({names}) SETTINGS insert_deduplication_token = {token}, max_threads = 1, "
+            f"max_insert_threads = 1, max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}, "
+            f"min_insert_block_size_rows = {MOVED_ROWS_MAX}, min_insert_block_size_bytes = 0 "
+            f"SELECT {names} FROM {self.table('rows')} "
+            f"WHERE {ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {first + MOVED_ROWS_MAX} ORDER BY {ROW_NUMBER}"
+        )
+
+    async def exchange(self, stage: TableName, table: TableName) -> None:
+        """The two change places. Raises Conflict when the table has got other columns since the stage was made.
+
+        The caller keeps the workspace from changing meanwhile.
+        """
+        if await describe(self._engine, stage) != await describe(self._engine, table):
+            raise Conflict("The columns of the target were changed meanwhile.", hint="Run it again.")
+        await self._engine.execute(f"EXCHANGE TABLES {stage} AND {table}")
+
+
+def has_gathered(run: Run) -> bool:
+    """Whether an earlier run had gathered all its rows, so that they only have to be moved."""
+    return "gathered_rows" in run.job.result
+
+
+async def describe(engine: Engine, table: TableName) -> list[StoredColumn]:
+    result = await engine.select(Query(f"DESCRIBE TABLE {table}", "JSONCompactEachRow"))
+    return [StoredColumn(*orjson.loads(line)[:3]) for line in result.body.splitlines()]
+
+
+async def size(engine: Engine, table: TableName) -> Size:
+    """`bytes` are those on disk; both are 0 for a table that stores nothing."""
+    where = f"database = {quote_string(table.database)} AND name = {quote_string(table.table)}"
+    result = await engine.select(
+        Query(
+            f"SELECT ifNull(total_rows, 0), ifNull(total_bytes, 0) FROM system.tables WHERE {where}",
+            "JSONCompactEachRow",
+        )
+    )
+    rows, size_bytes = orjson.loads(result.body)
+    return Size(int(rows), int(size_bytes))

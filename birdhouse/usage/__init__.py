@@ -1,0 +1,1 @@
+"""Service data sources (`tinybird.*`): their datafiles, and the recorder that fills them."""

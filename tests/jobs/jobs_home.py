@@ -1,0 +1,163 @@
+"""A workspace on the real engine with a queue of jobs, and hooks into the statements that jobs run."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import ManualClock
+from birdhouse.deploy import ddl
+from birdhouse.deploy.deployer import Deployer
+from birdhouse.deploy.draft import Desired
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import Insert, Lane, Limits, Progress, Query, Statistics
+from birdhouse.jobs.copy import CopyRunner, copy_payload
+from birdhouse.jobs.delete import DeleteRunner
+from birdhouse.jobs.gate import WriteGate
+from birdhouse.jobs.job import Job, JobKind
+from birdhouse.jobs.populate import PopulateRunner
+from birdhouse.jobs.queue import JobQueue, Runner
+from birdhouse.language.datafile.parse import parse_datasource, parse_pipe
+from birdhouse.metadata.database import Database
+from birdhouse.metadata.migrate import migrate
+
+START = datetime(2024, 5, 1, 10, tzinfo=UTC)
+LIMITS = Limits(seconds=60, memory_bytes=1_000_000_000)
+
+Hook = Callable[[], Awaitable[object]]
+
+
+class WatchedGate(WriteGate):
+    """Calls a hook before, or after, the first statement, or insert into a table, that holds a given text."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.before: dict[str, Hook] = {}
+        self.after: dict[str, Hook] = {}
+        self.after_insert: dict[str, Hook] = {}
+
+    async def execute(
+        self,
+        statement: str,
+        /,
+        *,
+        lane: Lane = Lane.CONTROL,
+        limits: Limits = Limits(),  # noqa: B008 - a frozen value
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Statistics:
+        await self._call(self.before, statement)
+        done = await super().execute(statement, lane=lane, limits=limits, on_progress=on_progress)
+        await self._call(self.after, statement)
+        return done
+
+    async def insert(self, insert: Insert, /) -> None:
+        await super().insert(insert)
+        await self._call(self.after_insert, insert.table.table)
+
+    async def _call(self, hooks: dict[str, Hook], statement: str) -> None:
+        for text in [text for text in hooks if text in statement]:
+            await hooks.pop(text)()
+
+
+@dataclass
+class Home:
+    gate: WatchedGate
+    database: Database
+    catalog: Catalog
+    deployer: Deployer
+    clock: ManualClock
+    workspace_id: str
+    queue: JobQueue
+    runners: dict[str, Runner]
+    unlinked: list[str]
+    tasks: list[asyncio.Task[object]] = field(default_factory=list)
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.catalog.workspace(self.workspace_id)
+
+    async def push(self, **files: str) -> None:
+        """Datafiles by name; a text with NODE is a pipe."""
+        wanted = [
+            Desired(parse_pipe(text, name=name) if "NODE" in text else parse_datasource(text, name=name), text)
+            for name, text in files.items()
+        ]
+        await self.deployer.deploy(self.workspace_id, wanted)
+
+    async def append(self, name: str, column: str, values: list[int]) -> None:
+        data = "".join(f"{value}\n" for value in values).encode()
+        table = self.workspace.datasource(name).table
+        await self.gate.insert(Insert(table, (column,), "TSV", data, uuid.uuid4().hex))
+
+    async def load(self, name: str, select: str) -> None:
+        """Many rows, as if they had been ingested."""
+        table = self.workspace.datasource(name).table
+        await self.gate.execute(f"INSERT INTO {table} SETTINGS deduplicate_insert = 'disable' {select}")
+
+    async def ask(self, expression: str, name: str) -> str:
+        table = self.workspace.datasource(name).table
+        result = await self.gate.select(Query(f"SELECT {expression} FROM {table}", "TSVRaw"))
+        return result.body.decode().strip()
+
+    async def staging_tables(self) -> list[str]:
+        sql = f"SELECT name FROM system.tables WHERE database = '{self.workspace.database}' AND name LIKE 'staging%'"
+        return (await self.gate.select(Query(sql, "TSVRaw"))).body.decode().split()
+
+    async def copy(self, pipe: str, **options: Any) -> Job:
+        parameters = options.pop("parameters", {})
+        payload = copy_payload(self.workspace, pipe, parameters, at=self.clock.now(), **options)
+        return await self.queue.submit(self.workspace_id, JobKind.COPY, payload)
+
+    async def restart(self) -> None:
+        """Kills the queue as a crash does, as far as what is stored is concerned, and starts another."""
+        await self.queue.stop()
+        self.queue = JobQueue(self.database, self.clock, self.runners, workers=2)
+        await self.queue.start()
+
+    async def close(self) -> None:
+        await self.queue.stop()
+        await self.gate.execute(ddl.drop_database(self.workspace.database))
+        self.database.close()
+
+
+async def open_home(engine: Engine) -> Home:
+    gate = WatchedGate(engine)
+    database = Database.open("sqlite://")
+    migrate(database)
+    clock = ManualClock(START)
+    catalog = Catalog(database, clock)
+    workspace = await catalog.create_workspace("w")
+    await gate.execute(ddl.create_database(workspace.database))
+    unlinked: list[str] = []
+
+    async def unlink(workspace_id: str, pipe_id: str) -> None:
+        unlinked.append(pipe_id)
+
+    runners: dict[str, Runner] = {
+        JobKind.COPY: CopyRunner(gate, catalog, lambda: None, LIMITS),
+        JobKind.POPULATE: PopulateRunner(gate, catalog, lambda: None, LIMITS, unlink),
+        JobKind.DELETE: DeleteRunner(gate, catalog, lambda: None, LIMITS),
+    }
+    queue = JobQueue(database, clock, runners, workers=2)
+    await queue.start()
+    deployer = Deployer(gate, catalog, clock)
+    return Home(gate, database, catalog, deployer, clock, workspace.id, queue, runners, unlinked)
+
+
+def numbers_table(*columns: str) -> str:
+    lines = ",\n".join(f"    `{name}` UInt64" for name in columns)
+    return f"SCHEMA >\n{lines}\n\nENGINE MergeTree\nENGINE_SORTING_KEY {columns[0]}\n"
+
+
+def copy_pipe(sql: str, target: str = "target", mode: str = "append") -> str:
+    return f"NODE n\nSQL >\n    {sql}\n\nTYPE COPY\nTARGET_DATASOURCE {target}\nCOPY_MODE {mode}\n"
+
+
+def view_pipe(sql: str, target: str = "target") -> str:
+    return f"NODE n\nSQL >\n    {sql}\n\nTYPE materialized\nDATASOURCE {target}\n"
