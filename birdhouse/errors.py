@@ -54,11 +54,19 @@ class BirdhouseError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.message, self.detail, self.hint) if part)
+        said = " ".join(part for part in (self.message, self.detail) if part)
+        if not self.hint:
+            return said
+        is_sentence = any(text.endswith((".", "!", "?")) for text in (self.message, said))
+        return f"{said}{'' if is_sentence else '.'} {self.hint}"
 
 
 class InvalidInput(BirdhouseError):
     """The request cannot be understood."""
+
+
+def _place(line: int, column: int) -> str:
+    return ", ".join(f"{word} {number}" for word, number in (("line", line), ("column", column)) if number)
 
 
 class DatafileError(InvalidInput):
@@ -70,7 +78,7 @@ class DatafileError(InvalidInput):
         self.file = file
         self.line = line
         self.column = column
-        place = ":".join(str(part) for part in (file, line, column) if part)
+        place = ":".join(str(part) for part in (file, line, column) if part) if file else _place(line, column)
         super().__init__(message, detail=f"({place})" if place else "", hint=hint)
 
 

@@ -78,7 +78,14 @@ class Settings(BaseSettings):
     query_seconds_max: float = Field(10, gt=0, description="Longest time an endpoint call or SQL query may run.")
     query_memory_bytes_max: int = Field(2 * GB, gt=0, description="Most memory one endpoint call or query may use.")
     query_result_rows_max: int = Field(0, ge=0, description="Most rows one answer may hold; 0 sets no limit.")
-    query_result_bytes_max: int = Field(100 * MB, gt=0, description="Largest answer of one query, uncompressed.")
+    query_result_bytes_max: int = Field(
+        100 * MB, gt=0, description="Largest answer that is not streamed, uncompressed."
+    )
+    stream_seconds_max: float = Field(
+        300,
+        gt=0,
+        description="Longest time a streamed answer (CSV, TSV, NDJSON) may take, its reader's pauses included.",
+    )
     query_rows_to_read_max: int = Field(
         0, ge=0, description="Most rows one query may read from storage; 0 sets no limit."
     )

@@ -26,6 +26,7 @@ def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
             stream_connections_max=2,
             waiting_statements_max=50,
             read_limits=Limits(seconds=READ_SECONDS_MAX),
+            stream_limits=Limits(seconds=READ_SECONDS_MAX),
         ),
     )
     yield engine

@@ -17,8 +17,8 @@ BEHIND_ONE_DOOR = {
     "chdb": ["engine/chdb.py", "engine/pool.py"],
     "chtoolset": ["language/sql/", "ingest/ndjson.py"],
     "sqlalchemy": ["metadata/", "/store.py"],
-    "starlette": ["api/", "console/"],
-    "uvicorn": ["cli/"],
+    "starlette": ["api/", "console/", "cli/serve.py"],
+    "uvicorn": ["cli/serve.py"],
     "typer": ["cli/"],
     "rich": ["cli/"],
 }  # fmt: skip

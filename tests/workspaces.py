@@ -22,7 +22,7 @@ ENGINE "MergeTree"
 ENGINE_SORTING_KEY "ts"
 """
 
-TOTALS = """SCHEMA >
+SUMS = """SCHEMA >
     `user` String,
     `total` Int64
 

@@ -59,18 +59,16 @@ class Catalog:
         saved = [each for each in after.resources.values() if before.by_id.get(each.id) is not each]
         deleted = [identity for identity in before.by_id if identity not in after.by_id]
 
-        def save(connection: store.Connection) -> None:
-            store.save(connection, after.id, saved, deleted)
-            store.save_unfinished(connection, after.id, unfinished)
-
         def publish() -> None:
             self._workspaces[after.id] = after
             self._on_change()
 
-        await self._database.run(save, then=publish)
+        await self._database.run(
+            lambda connection: store.save(connection, after.id, saved, deleted, unfinished), then=publish
+        )
 
     async def keep_unfinished(self, workspace_id: str, statements: Sequence[str]) -> None:
-        """What the engine is to run at the next start, in that order, when this process ends before it says otherwise."""
+        """What the engine is to run at the next start, in that order, unless this process says otherwise before."""
         await self._database.run(lambda connection: store.save_unfinished(connection, workspace_id, statements))
 
     async def unfinished(self, workspace_id: str) -> tuple[str, ...]:

@@ -64,11 +64,18 @@ def add_workspace(connection: Connection, workspace: Workspace, signing_key: str
     connection.execute(insert(workspaces).values(**row, signing_key=signing_key, created_at=created_at))
 
 
-def save(connection: Connection, workspace_id: str, saved: Iterable[Resource], deleted_ids: Iterable[str]) -> None:
+def save(
+    connection: Connection,
+    workspace_id: str,
+    saved: Iterable[Resource],
+    deleted_ids: Iterable[str],
+    unfinished: Sequence[str] = (),
+) -> None:
     for identity in deleted_ids:
         connection.execute(delete(resources).where(resources.c.id == identity))
     for resource in saved:
         _save_resource(connection, workspace_id, resource)
+    save_unfinished(connection, workspace_id, unfinished)
 
 
 def _save_resource(connection: Connection, workspace_id: str, resource: Resource) -> None:

@@ -26,8 +26,9 @@ from birdhouse.language.datafile.model import (
     PipeDefinition,
     TableEngine,
 )
-from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS
+from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS, table_functions
 from birdhouse.query.compose import Composer
+from birdhouse.query.locate import in_known_names, line_of_word
 
 SCRATCH_PREFIX = "scratch_"
 
@@ -96,18 +97,20 @@ class DraftCheck:
         pipe = self._scratch.pipe(definition.resource_name)
         for node in definition.nodes:
             try:
-                columns = await self.describe(pipe, node)
+                columns = await self._describe(pipe, node)
             except BirdhouseError as error:
                 if not ignore_sql_errors:
                     self.problems.append(_in_node(error, pipe, node, self.draft))
                 return
+            if columns is None:
+                continue
             if node.kind is NodeKind.MATERIALIZED:
                 await self._materialized(pipe, node, columns)
             elif node.kind is NodeKind.COPY:
                 self._target(pipe, node.target_datasource or "", columns)
 
-    async def describe(self, pipe: Pipe, node: Node) -> list[ResultColumn]:
-        """The columns a node gives, without running it."""
+    async def _describe(self, pipe: Pipe, node: Node) -> list[ResultColumn] | None:
+        """The columns a node gives, without running it; None when only another server could tell."""
         composer = Composer(
             self._scratch,
             {},
@@ -115,8 +118,10 @@ class DraftCheck:
             table_functions=COPY_TABLE_FUNCTIONS if pipe.kind is NodeKind.COPY else GENERAL_TABLE_FUNCTIONS,
             check=True,
         )
-        composed = composer.node(pipe, node)
-        return await describe(self._engine, composed.sql)
+        sql = composer.node(pipe, node).sql
+        if pipe.kind is NodeKind.COPY and table_functions(sql) - GENERAL_TABLE_FUNCTIONS:
+            return None
+        return await describe(self._engine, sql)
 
     async def _materialized(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
         target = node.datasource or ""
@@ -164,18 +169,16 @@ def _in_datasource(error: BirdhouseError, datasource: DataSource, draft: Draft) 
 
 
 def _in_node(error: BirdhouseError, pipe: Pipe, node: Node, draft: Draft) -> BirdhouseError:
-    """The error with the node, the file and, where the engine names a word of the text, its line."""
+    """The error with its node and, where the engine names a word of the text, its line: the file's, else the node's."""
     word = error.quoted_word if isinstance(error, SqlError) else ""
+    file, line = draft.file_of(pipe.name), line_of_word(node.sql, word)
+    message = in_known_names(error.message, draft.after)
     placed = SqlError(
-        f"{error.message} (in node '{node.name}' of pipe '{pipe.name}')",
+        f"{message} (in node '{node.name}' of pipe '{pipe.name}'{f', line {line}' if line and not file else ''})",
         code=error.code if isinstance(error, SqlError) else 0,
         name=error.name if isinstance(error, SqlError) else "",
-        detail=_place(draft.file_of(pipe.name), line_of(pipe.text, node.name, word)),
+        detail=f"({file}:{line_of(pipe.text, node.name, word)})" if file else "",
         hint=error.hint,
     )
     placed.__cause__ = error
     return placed
-
-
-def _place(file: str, line: int) -> str:
-    return f"({file}:{line})" if file else f"(line {line})" if line else ""

@@ -15,7 +15,7 @@ from birdhouse.deploy.check import DraftCheck
 from birdhouse.deploy.draft import Desired, make_draft
 from birdhouse.deploy.explain import explain
 from birdhouse.deploy.plan import Plan, make_plan
-from birdhouse.errors import BirdhouseError, Conflict, DeploymentRefused
+from birdhouse.errors import BirdhouseError, DeploymentRefused
 from birdhouse.jobs.gate import WriteGate
 
 SERVICE_WORKSPACE = "tinybird"
@@ -37,6 +37,10 @@ class Deployer:
         self._catalog = catalog
         self._clock = clock
 
+    def names(self, workspace_id: str) -> set[str]:
+        """The resources that are there now."""
+        return set(self._catalog.workspace(workspace_id).resources)
+
     async def deploy(
         self,
         workspace_id: str,
@@ -44,9 +48,15 @@ class Deployer:
         *,
         dry_run: bool = False,
         ignore_sql_errors: bool = False,
+        keep_existing: bool = False,
     ) -> Deployment:
-        """All of it or nothing. Raises the problem that was found, or DeploymentRefused with all of them."""
+        """All of it or nothing. Raises the problem that was found, or DeploymentRefused with all of them.
+
+        With `keep_existing`, resources that are there by now stay as they are.
+        """
         async with self._catalog.changing(workspace_id) as before:
+            if keep_existing:
+                desired = [each for each in desired if each.definition.resource_name not in before.resources]
             plan = await self._plan(before, desired, ignore_sql_errors)
             if not dry_run and not plan.is_empty:
                 await self._apply(plan)
@@ -116,12 +126,17 @@ class Deployer:
             return plan.after.pipe(before.pipe(name).id)
 
     async def exchange(self, workspace_id: str, a: str, b: str) -> None:
-        """Swaps the tables behind two data sources with equal columns; views keep following the names."""
+        """Swaps two data sources with equal columns: rows, engine, keys and indexes.
+
+        Each name keeps its identity, so the tokens, pipes and views of a name find there what was the other's.
+        """
         async with self._catalog.changing(workspace_id) as before:
             first, second = before.datasource(a), before.datasource(b)
-            _require_equal_columns(first, second)
-            await self._engine.execute(f"EXCHANGE TABLES {first.table} AND {second.table}")
-            await self._engine.execute(f"EXCHANGE TABLES {first.quarantine} AND {second.quarantine}")
+            after = outputs.exchanged(before, first, second, self._clock.now())
+            async with self._engine.held(before.database):
+                await self._engine.execute(f"EXCHANGE TABLES {first.table} AND {second.table}")
+                await self._engine.execute(f"EXCHANGE TABLES {first.quarantine} AND {second.quarantine}")
+                await self._catalog.commit(before, after)
 
 
 def _refuse(problems: Sequence[BirdhouseError]) -> None:
@@ -129,8 +144,3 @@ def _refuse(problems: Sequence[BirdhouseError]) -> None:
         raise problems[0]
     if problems:
         raise DeploymentRefused(problems)
-
-
-def _require_equal_columns(first: DataSource, second: DataSource) -> None:
-    if first.definition.columns != second.definition.columns:
-        raise Conflict(f"'{first.name}' and '{second.name}' have different columns and cannot be exchanged")

@@ -5,27 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import DataSource, Pipe, Resource
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.errors import BirdhouseError, Conflict, DatafileError, NameTaken
 from birdhouse.language.datafile.check import check as check_definition
-from birdhouse.language.datafile.model import DataSourceDefinition, NodeKind, PipeDefinition
+from birdhouse.language.datafile.model import DataSourceDefinition, Node, NodeKind, PipeDefinition
 from birdhouse.metadata.identifiers import new_resource_id
+from birdhouse.query.locate import line_of_word
+
+
+class Publish(StrEnum):
+    """Which node of a pipe without TYPE becomes its endpoint."""
+
+    LAST = "last"
+    """The last one, as a push of its datafile does."""
+    LAST_IF_ENDPOINT = "last_if_endpoint"
+    """The last one of a pipe that is an endpoint already, so that its callers notice nothing when it is replaced."""
+    SAME = "same"
+    """The one that is, as long as it exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One resource as somebody wants it. `file` is where it came from, for error messages; empty for the API.
-
-    With `publish` the last node of a pipe without TYPE becomes its endpoint, as a push of its datafile does.
-    """
+    """One resource as somebody wants it. `file` is where it came from, for error messages; empty for the API."""
 
     definition: DataSourceDefinition | PipeDefinition
     text: str
     file: str = ""
-    publish: bool = True
+    publish: Publish = Publish.LAST
 
 
 @dataclass(frozen=True)
@@ -97,12 +107,14 @@ def _resource(before: Workspace, found: Resource | None, each: Desired, now: dat
 
 
 def _published(each: Desired, old: Pipe | None) -> str | None:
-    """A pipe that was an endpoint stays one when it is replaced, so that its callers notice nothing."""
     assert isinstance(each.definition, PipeDefinition)
+    if each.definition.output is not None:
+        return None
     was_endpoint = old is not None and old.kind is NodeKind.ENDPOINT
-    if each.definition.output is None and (each.publish or was_endpoint):
-        return each.definition.nodes[-1].name
-    return None
+    if each.publish is Publish.SAME:
+        same = each.definition.node(old.output.name) if old is not None and was_endpoint else None
+        return same.name if same else None
+    return each.definition.nodes[-1].name if each.publish is Publish.LAST or was_endpoint else None
 
 
 def with_datasource(draft: Draft, definition: DataSourceDefinition, text: str, now: datetime) -> Draft:
@@ -119,6 +131,8 @@ def _reference_problems(draft: Draft) -> list[BirdhouseError]:
     for pipe in pipes:
         problems += _unknown_references(draft, pipe)
         problems += _target_problems(draft, pipe)
+    if problems:
+        return problems  # a text that cannot be read has no references to follow
     cycle = lineage.pipe_cycle(pipe.definition for pipe in draft.after.pipes())
     if cycle is not None:
         problems.append(Conflict(f"Circular reference: {' -> '.join(cycle)}", hint="Break the circle at one node."))
@@ -132,20 +146,26 @@ def _unknown_references(draft: Draft, pipe: Pipe) -> Iterable[BirdhouseError]:
         try:
             names = lineage.rendered_references(node.sql)
         except BirdhouseError as error:
-            yield DatafileError(
-                error.message,
-                file=draft.file_of(pipe.name),
-                hint=f"It is in node '{node.name}' of '{pipe.name}'.",
-            )
+            yield _in_node(error, draft, pipe, node)
             continue
         for name in sorted(names - own):
             if not _is_known(draft.after, name):
+                file = draft.file_of(pipe.name)
                 yield DatafileError(
                     f"Resource '{name}' not found, read by node '{node.name}' of pipe '{pipe.name}'",
-                    file=draft.file_of(pipe.name),
-                    line=line_of(pipe.text, node.name, name),
+                    file=file,
+                    line=line_of(pipe.text, node.name, name) if file else line_of_word(node.sql, name),
                     hint=Workspace.nearest(name, draft.after.resources.values()),
                 )
+
+
+def _in_node(error: BirdhouseError, draft: Draft, pipe: Pipe, node: Node) -> DatafileError:
+    place = error.detail.removeprefix("(").removesuffix(")")
+    return DatafileError(
+        f"{error.message} (in node '{node.name}' of pipe '{pipe.name}'{f', {place}' if place else ''})",
+        file=draft.file_of(pipe.name),
+        hint=error.hint,
+    )
 
 
 def _is_known(workspace: Workspace, name: str) -> bool:

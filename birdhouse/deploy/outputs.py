@@ -9,9 +9,9 @@ from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy.plan import DeletePipe, DropDataSource, DropView, Plan, SavePipe, Step
-from birdhouse.errors import InUse, NameTaken
+from birdhouse.errors import Conflict, InUse, NameTaken
 from birdhouse.language.datafile.check import check as check_definition
-from birdhouse.language.datafile.format import format_pipe
+from birdhouse.language.datafile.format import format_datasource, format_pipe
 from birdhouse.language.datafile.model import Node, NodeKind
 from birdhouse.language.datafile.parse import normal_description
 
@@ -104,3 +104,15 @@ def _refuse_new_name(before: Workspace, pipe: Pipe, new_name: str) -> None:
     problems = check_definition(replace(pipe.definition, name=new_name))
     if problems:
         raise problems[0]
+
+
+def exchanged(before: Workspace, first: DataSource, second: DataSource, now: datetime) -> Workspace:
+    """The workspace once the two have swapped their tables. Raises Conflict unless their columns are equal."""
+    if first.definition.columns != second.definition.columns:
+        raise Conflict(f"'{first.name}' and '{second.name}' have different columns and cannot be exchanged")
+    return before.with_changes([_with_table_of(first, second, now), _with_table_of(second, first, now)])
+
+
+def _with_table_of(datasource: DataSource, other: DataSource, now: datetime) -> DataSource:
+    definition = replace(datasource.definition, engine=other.definition.engine, indexes=other.definition.indexes)
+    return replace(datasource, definition=definition, text=format_datasource(definition), updated_at=now)

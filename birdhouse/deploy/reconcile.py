@@ -35,9 +35,7 @@ async def reconcile(engine: Engine, workspace: Workspace, unfinished_jobs: Colle
     await engine.execute(ddl.create_database(workspace.database))
     there = await _tables(engine, workspace.database)
     kept = tuple(f"{STAGING_PREFIX}{job.replace('-', '')}_" for job in unfinished_jobs)
-    await _drop_left_overs(
-        engine, workspace, {name: each for name, each in there.items() if not name.startswith(kept)}
-    )
+    await _drop_left_overs(engine, workspace, {name: each for name, each in there.items() if not name.startswith(kept)})
     for datasource in workspace.datasources():
         for table, (statement, _) in zip(
             (datasource.table, datasource.quarantine), create_tables(datasource), strict=True

@@ -55,7 +55,10 @@ _WRITES: Settings = {**_COMMON, "max_threads": 1, "max_insert_threads": 1, "inpu
 
 @dataclass(frozen=True, slots=True)
 class ChdbConfig:
-    """`memory_bytes_max` is for the process; `read_limits` count where a query states none of its own."""
+    """`memory_bytes_max` is for the process.
+
+    `read_limits` count where a query states none of its own, `stream_limits` likewise where its answer is streamed.
+    """
 
     memory_bytes_max: int
     read_workers: int = 4
@@ -66,6 +69,7 @@ class ChdbConfig:
     waiting_statements_max: int = 1000
     backups_path: Path | None = None
     read_limits: Limits = field(default_factory=Limits)
+    stream_limits: Limits = field(default_factory=Limits)
 
 
 class Seat:
@@ -121,7 +125,8 @@ class ChdbEngine:
         self._enders = ThreadPoolExecutor(1, thread_name_prefix="engine-end")
         reads: Settings = {**_READS, **limit_settings(config.read_limits)}
         pool = partial(self._open_pool, waiting_max=config.waiting_statements_max)
-        self._streams = pool("stream", config.stream_connections_max, reads)
+        streams: Settings = {**_READS, **limit_settings(config.stream_limits)}
+        self._streams = pool("stream", config.stream_connections_max, streams)
         self._lanes = {
             Lane.READ: pool("read", config.read_workers, reads),
             Lane.WRITE: pool("write", config.write_workers, _WRITES),
@@ -241,16 +246,17 @@ def _open_directory(path: Path, config: ChdbConfig) -> Any:
     if config.backups_path is not None:
         arguments["backups.allowed_path"] = f"{config.backups_path.absolute()}/"
     address = _plain(path)
+    in_use = DataDirectoryInUse(detail=f"({path})", hint="Stop the other server, or choose another directory.")
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if _is_locked(path / "status"):  # asked first, because the engine complains on the error stream
+            raise in_use
         return _connect(address, arguments)
     except OSError as failure:
         raise CannotStart("The data directory cannot be made.", detail=f"({failure})") from failure
     except RuntimeError as failure:
         if _is_locked(path / "status"):
-            raise DataDirectoryInUse(
-                detail=f"({path})", hint="Stop the other server, or choose another directory."
-            ) from failure
+            raise in_use from failure
         raise CannotStart("The engine cannot open its data directory.", detail=f"({path}: {failure})") from failure
 
 

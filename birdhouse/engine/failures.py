@@ -23,6 +23,10 @@ _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*$")
 _VERSION = re.compile(r" \(version [\d.]+\)\.?")
 _INPUT_PLACE = re.compile(r"(: )?\(in file/uri [^)]*\)|: While executing .*: data for INSERT was parsed from file")
 
+# The rest of the statement is ours, not the caller's: physical names, and SQL of pipes that it may not see.
+_SCOPE = re.compile(r"\.? [Ii]n (?:scope|query) (?:WITH|SELECT)\b.*?(?=\. Maybe you meant|$)", re.DOTALL)
+_DATABASE = re.compile(r"`?\w+`?\.(?=`?[tv]_[0-9a-f]{32})")
+
 _VIEW_FAILED = "while pushing to view"
 _NO_SPACE = ("No space left on device", "errno: 28")
 _WHOLE_SERVER = "(total) memory limit exceeded"
@@ -102,7 +106,7 @@ def parts(text: str) -> tuple[str, int, str]:
         return text.strip(), 0, ""
     message = text[codes[-1].end() :]
     name = named.group(1) if named else ""
-    message = _VERSION.sub("", message)
+    message = _DATABASE.sub("", _VERSION.sub("", message))
     while name and (bare := re.sub(rf"\s*\({name}\)\.?\s*$", "", message)) != message:
         message = bare
-    return message.strip(), int(codes[0].group(1)), name
+    return _SCOPE.sub("", message).strip(), int(codes[0].group(1)), name

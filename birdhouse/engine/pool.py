@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from birdhouse.errors import Busy, Cancelled, CannotStart
@@ -65,6 +66,7 @@ class Worker(Generic[Seat]):
     def __init__(self, pool: Pool[Seat], seat: Seat, name: str) -> None:
         self._pool = pool
         self._seat = seat
+        self.inbox: SimpleQueue[Job[Seat] | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._running: Job[Seat] | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -97,6 +99,7 @@ class Worker(Generic[Seat]):
 class Pool(Generic[Seat]):
     """A fixed number of workers behind one bounded queue.
 
+    Of the idle workers the one that was busy last goes first: what it needs is still in the processor's caches.
     `end` stops what a seat is running. It blocks, so it is called on the `enders` threads; it may come just
     before the statement has begun, so it is called until the worker is free.
     """
@@ -116,7 +119,8 @@ class Pool(Generic[Seat]):
         self._enders = enders
         self._waiting: deque[Job[Seat]] = deque()
         self._waiting_max = waiting_max
-        self._changed = threading.Condition()
+        self._idle: list[Worker[Seat]] = []
+        self._gate = threading.Lock()
         self._closed = False
         self._process = os.getpid()
         self._workers = [Worker(self, open_seat(), f"engine-{name}-{number}") for number in range(workers)]
@@ -133,40 +137,45 @@ class Pool(Generic[Seat]):
 
     def next_for(self, worker: Worker[Seat]) -> Job[Seat] | None:
         """Blocks until there is a job; None when the pool is closed."""
-        with self._changed:
-            while not self._waiting and not self._closed:
-                self._changed.wait()
+        with self._gate:
             if self._closed:
                 return None
-            job = self._waiting.popleft()
-            job.worker = worker
-            return job
+            if self._waiting:
+                job = self._waiting.popleft()
+                job.worker = worker
+                return job
+            self._idle.append(worker)
+        return worker.inbox.get()
 
     def close(self) -> None:
         """Refuses what waits, ends what runs, and returns when all threads are gone. Blocks."""
-        with self._changed:
+        with self._gate:
             self._closed = True
             for job in self._waiting:
                 job.refuse()
             self._waiting.clear()
-            self._changed.notify_all()
+            for worker in self._idle:
+                worker.inbox.put(None)
         for worker in self._workers:
             worker.join(self._end)
 
     def _submit(self, job: Job[Seat]) -> None:
         if os.getpid() != self._process:
             raise CannotStart("The engine does not survive a fork.", hint="Start new processes instead of forking.")
-        with self._changed:
+        with self._gate:
             if self._closed:
                 raise Cancelled("The engine is closed.")
-            if len(self._waiting) >= self._waiting_max:
+            if self._idle:
+                job.worker = self._idle.pop()
+                job.worker.inbox.put(job)
+            elif len(self._waiting) < self._waiting_max:
+                self._waiting.append(job)
+            else:
                 raise Busy(detail=f"{self._waiting_max} statements wait on the {self._name} lane.")
-            self._waiting.append(job)
-            self._changed.notify()
 
     def _drop(self, job: Job[Seat]) -> bool:
         """True when the job was still waiting and will never run."""
-        with self._changed:
+        with self._gate:
             if job.worker is None and job in self._waiting:
                 self._waiting.remove(job)
                 return True

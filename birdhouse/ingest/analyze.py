@@ -13,7 +13,6 @@ import orjson
 
 from birdhouse.errors import InvalidRows
 from birdhouse.ingest.delimited import Dialect, detect_dialect, normalized_name, sample_rows
-from birdhouse.ingest.parquet import ParquetFile
 
 SAMPLE_ROWS_MAX = 1000
 COLUMNS_MAX = 500
@@ -121,6 +120,8 @@ def analyze_csv(sample: bytes, *, whole: bool = False) -> Analysis:
 
 
 def analyze_parquet(content: bytes | BinaryIO) -> Analysis:
+    from birdhouse.ingest.parquet import ParquetFile
+
     file = ParquetFile(BytesIO(content) if isinstance(content, bytes) else content, ())
     records = file.head(SAMPLE_ROWS_MAX)
     seen = []
@@ -199,9 +200,11 @@ def _records(sample: bytes, whole: bool) -> list[dict[str, Any]]:
 
 def _loaded(text: bytes) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text: it cannot be answered
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def _leaves(value: dict[str, Any], path: str, depth: int) -> Iterable[tuple[str, Any]]:

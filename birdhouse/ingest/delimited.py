@@ -9,9 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-from pyarrow import csv as arrow_csv
-
 from birdhouse.errors import InvalidParameter, InvalidRows
 from birdhouse.ingest.text_block import Reject, TextBlock, text_block
 
@@ -127,6 +124,8 @@ class DelimitedFile:
         self.columns = tuple(name for _, name in self._order)
 
     def blocks(self) -> Iterator[TextBlock]:
+        import pyarrow as pa
+
         names = [f"c{number}" for number in range(self._width)]
         wanted = [number for number, _ in self._order]
         try:
@@ -139,6 +138,9 @@ class DelimitedFile:
             yield TextBlock(self.columns, b"", 0, self._taken())
 
     def _open(self, names: list[str]) -> Iterator[Any]:
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+
         dialect = self._dialect
         try:
             reader = arrow_csv.open_csv(
@@ -201,6 +203,8 @@ def _layout(file: BinaryIO, dialect: Dialect, columns: Sequence[str]) -> tuple[i
 
 
 def _texts(values: Any) -> Any:
+    import pyarrow as pa
+
     try:
         return values.cast(pa.string())
     except pa.ArrowInvalid:

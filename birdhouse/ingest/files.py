@@ -18,7 +18,6 @@ from birdhouse.ingest.compression import open_chunks
 from birdhouse.ingest.delimited import SAMPLE_BYTES, DelimitedFile, Dialect, detect_dialect
 from birdhouse.ingest.fit import Fitting
 from birdhouse.ingest.ndjson import ROW_BYTES_MAX, Encoded, NdjsonEncoder
-from birdhouse.ingest.parquet import ParquetFile
 from birdhouse.ingest.quarantine import ERROR_COLUMNS, ingested, quarantine_row, with_import_id
 from birdhouse.ingest.swap import copy_rows, replacement, staging
 from birdhouse.ingest.target import Target
@@ -138,6 +137,8 @@ class Files:
             return _ndjson_blocks(target, file, imported.import_id)
         names = [column.name for column in ingested(target.columns)]
         if format is FileFormat.PARQUET:
+            from birdhouse.ingest.parquet import ParquetFile
+
             parquet = ParquetFile(file, names)
             return self._fitted(target, parquet.columns, parquet.blocks(), imported)
         if dialect is None:

@@ -1,11 +1,16 @@
-"""Rows of a file as texts, before they are fitted: what CSV and Parquet have in common."""
+"""Rows of a file as texts, before they are fitted: what CSV and Parquet have in common.
+
+pyarrow takes 60 MB and a quarter of a second to load: here and in `delimited` that is left to the first file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class TextBlock:
 
 def text_block(columns: Sequence[str], arrays: Sequence[pa.Array], rejects: Sequence[Reject] = ()) -> TextBlock:
     """The arrays are texts, equally long."""
+    import pyarrow as pa
+
     names = [f"c{number}" for number in range(len(columns))]
     batch = pa.RecordBatch.from_arrays(list(arrays), names=names)
     sink = pa.BufferOutputStream()

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.engine.types import TableName, quote_identifier, quote_string
-from birdhouse.errors import BirdhouseError, SqlError, TemplateError
+from birdhouse.errors import BirdhouseError, MissingScope, SqlError, TemplateError
 from birdhouse.language.datafile.model import Node
 from birdhouse.language.sql.rewrite import Replacement, replace_tables
-from birdhouse.language.sql.statements import check_select
+from birdhouse.language.sql.statements import CheckedSelect, check_select
 from birdhouse.language.sql.tables import GENERAL_TABLE_FUNCTIONS, TableRef
 from birdhouse.language.template import Hints, is_template, parse_template, render, template_body
 
 DEPTH_MAX = 64
 """How deep nodes and pipes may be nested. Cycles are refused at push; this bounds what templates choose later."""
+
+CHECKED_KEPT = 2048
+CHECKED_LENGTH_MAX = 8192
+"""How many texts, and how long ones, are remembered with what the parser found in them.
+
+A node without a template has the same text in each call.
+"""
 
 RESULT_OF_PIPE = "_"
 """What `q` and `pipeline` call the result of the pipe they are about."""
@@ -114,7 +122,8 @@ class Composer:
 
     def _resolve(self, sql: str, pipe: Pipe | None, result_of: Pipe | None) -> str:
         """Every text is checked as rendered: values of a request may stand where names do."""
-        checked = check_select(sql, functions_allowed=self._table_functions)
+        check = _remembered if len(sql) <= CHECKED_LENGTH_MAX else _checked
+        checked = check(sql, self._table_functions)
         replacements: dict[tuple[str, str], Replacement] = {}
         for ref in checked.tables:
             replacement = self._replacement(ref, pipe, result_of)
@@ -132,7 +141,7 @@ class Composer:
         if result_of is not None and name == RESULT_OF_PIPE:
             return self._result(result_of)
         if pipe is not None and (node := pipe.definition.node(name)) is not None:
-            return self._node(pipe, node)
+            return self._node(pipe, node) if result_of is None else self._node_for_caller(pipe, node)
         return self._resource(name)
 
     def _resource(self, name: str) -> TableName | str:
@@ -144,6 +153,7 @@ class Composer:
             return found.table if condition is None else f"SELECT * FROM {found.table} WHERE {condition}"
         quarantine = self._workspace.quarantine_of(name)
         if quarantine is not None:
+            self._refuse_filtered(name.removesuffix(QUARANTINE_SUFFIX), "its quarantine")
             return quarantine
         raise self._unknown(name)
 
@@ -151,6 +161,20 @@ class Composer:
         sql = self._node(pipe, pipe.output)
         condition = self._filters.get(pipe.name)
         return sql if condition is None else f"SELECT * FROM (\n{sql}\n) WHERE {condition}"
+
+    def _node_for_caller(self, pipe: Pipe, node: Node) -> str:
+        """The condition on a pipe is about its result: other nodes may have none of the columns it names."""
+        if node.name == pipe.output.name:
+            return self._result(pipe)
+        self._refuse_filtered(pipe.name, f"its node '{node.name}'")
+        return self._node(pipe, node)
+
+    def _refuse_filtered(self, name: str, part: str) -> None:
+        if name in self._filters:
+            raise MissingScope(
+                f"The token may read some rows of '{name}' only, and {part} cannot be limited to those.",
+                hint=f"It needs a scope on '{name}' without a filter.",
+            )
 
     def _service(self, name: str) -> str:
         """Service data sources hold all workspaces; a query sees the rows of its own."""
@@ -167,9 +191,17 @@ class Composer:
         return SqlError(f"Resource '{name}' not found", code=60, name="UNKNOWN_TABLE", hint=hint)
 
 
+def _checked(sql: str, table_functions: frozenset[str]) -> CheckedSelect:
+    return check_select(sql, functions_allowed=table_functions)
+
+
+_remembered = lru_cache(maxsize=CHECKED_KEPT)(_checked)
+
+
 def _placed(error: TemplateError | SqlError, pipe: Pipe, node: Node) -> BirdhouseError:
     """The same error, saying in which node it is; the innermost node wins."""
-    if error.detail:
+    if "in node " in error.detail:
         return error
-    error.detail = f"(in node '{node.name}' of pipe '{pipe.name}')"
+    place = error.detail.removeprefix("(").removesuffix(")")
+    error.detail = f"(in node '{node.name}' of pipe '{pipe.name}'{f', {place}' if place else ''})"
     return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from birdhouse.catalog import lineage
@@ -12,6 +13,19 @@ from birdhouse.engine.types import Query
 from birdhouse.errors import SqlError
 from birdhouse.query.compose import Composer
 
+_TABLE = re.compile(r"(?:`?\w+`?\.)?`?\b(t_[0-9a-f]{32})(_quarantine)?`?(?: AS (`[^`]*`|\w+))?")
+"""A physical table in a message of the engine, with the alias that it was given."""
+
+
+def in_known_names(message: str, workspace: Workspace) -> str:
+    """A message of the engine with the names of data sources where it tells those of tables."""
+
+    def name(match: re.Match[str]) -> str:
+        found = workspace.by_id.get(match[1])
+        return match[3] or (f"{found.name}{match[2] or ''}" if found else match[0])
+
+    return _TABLE.sub(name, message)
+
 
 async def located(
     engine: Engine,
@@ -21,10 +35,11 @@ async def located(
     services: Workspace | None,
     error: SqlError,
 ) -> SqlError:
-    """The same error with the node in its detail: the first node, in reading order, that fails by itself.
+    """The same error in the words of the workspace, with the node in its detail: the first that fails by itself.
 
     Nodes are only analysed, not run; when none fails that way, the data did, and the output node is named.
     """
+    error.message = in_known_names(error.message, workspace)
     if pipe is None or error.detail:
         return error
     for each, node_name in _nodes_in_order(workspace, pipe):
@@ -35,7 +50,7 @@ async def located(
             composed = Composer(workspace, parameters, services=services).node(each, node)
             await engine.select(Query(f"DESCRIBE TABLE (\n{composed.sql}\n)", "Null", composed.query_parameters))
         except SqlError as failure:
-            line = _line(node.sql, failure.quoted_word)
+            line = line_of_word(node.sql, failure.quoted_word)
             error.detail = f"(in node '{node_name}' of pipe '{each.name}'{f', line {line}' if line else ''})"
             return error
     error.detail = f"(in node '{pipe.output.name}' of pipe '{pipe.name}')"
@@ -62,7 +77,7 @@ def _nodes_in_order(workspace: Workspace, pipe: Pipe) -> list[tuple[Pipe, str]]:
     return list(found.values())
 
 
-def _line(sql: str, word: str) -> int:
+def line_of_word(sql: str, word: str) -> int:
     """The line of the node's text where `word` first stands, from 1; 0 when it does not."""
     lines = sql.splitlines()
     return next((number for number, line in enumerate(lines, 1) if word and word in line), 0)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from birdhouse.access.check import Grants, require
-from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Limits, Query
-from birdhouse.errors import NotFound, SqlError, TooLarge
+from birdhouse.errors import MissingScope, NotFound, SqlError, TooLarge
 from birdhouse.language.datafile.model import NodeKind
 from birdhouse.language.sql.statements import SYSTEM_TABLES_ALLOWED, split_format
 from birdhouse.language.sql.tables import tables
@@ -31,6 +32,9 @@ OUTPUT_SETTINGS = (
     "output_format_parquet_string_as_string",
 )
 """Request options that are settings of the engine. Their value is 0 or 1."""
+
+Placed = Callable[[SqlError], Awaitable[SqlError]]
+"""Gives an error the node it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +67,25 @@ class QueryRunner:
         allowed = require(grants.may_read_pipe(pipe))
         if pipe.kind is not NodeKind.ENDPOINT:
             raise NotFound(f"The pipe '{pipe.name}' does not have an endpoint yet", hint="Publish one of its nodes.")
-        parameters = {**request.parameters, **allowed.fixed_params} if allowed.fixed_params else request.parameters
-        composed = self._endpoint_sql(workspace, grants, pipe, parameters, request.q)
+        fixed, q = allowed.fixed_params, None
+        if request.q is not None:
+            # Before anything remembered is used: what one token may read says nothing about another.
+            q, _ = split_format(self._limited(request.q))
+            fixed = _merged(fixed, self._require_reads(workspace, grants, q, pipe))
+        parameters = {**request.parameters, **fixed} if fixed else request.parameters
+        composed = self._endpoint_sql(workspace, grants, pipe, parameters, q)
         return await self._run(workspace, composed, endpoint_format(extension), request, pipe)
 
     async def sql(
         self, workspace: Workspace, grants: Grants, request: Request, *, pipeline: str | None = None
     ) -> Answer | StreamedAnswer:
         """The result of `request.q`, a SELECT that may end with FORMAT. `pipeline` is the pipe that `_` stands for."""
-        text, format_name = split_format(self._limited(request.q or ""))
         result_of = workspace.pipe(pipeline) if pipeline else None
-        composer = Composer(
-            workspace, request.parameters, services=self._services(), filters=row_filters(workspace, grants)
-        )
-        rendered = composer.rendered(text)
-        self._require_reads(workspace, grants, rendered, result_of)
-        composed = composer.select(rendered, result_of=result_of)
+        parameters = dict(request.parameters)
+        composer = Composer(workspace, parameters, services=self._services(), filters=row_filters(workspace, grants))
+        text, format_name = split_format(composer.rendered(self._limited(request.q or "")))
+        parameters |= self._require_reads(workspace, grants, text, result_of)
+        composed = composer.select(text, result_of=result_of)
         return await self._run(workspace, composed, sql_format(format_name), request, result_of)
 
     def _limited(self, sql: str) -> str:
@@ -87,8 +94,14 @@ class QueryRunner:
             raise TooLarge(f"The query has {size_bytes} bytes; the limit is {self._sql_bytes_max}")
         return sql
 
-    def _require_reads(self, workspace: Workspace, grants: Grants, sql: str, result_of: Pipe | None) -> None:
-        """Every table the caller wrote must be one its token may read. What pipes read below is theirs."""
+    def _require_reads(
+        self, workspace: Workspace, grants: Grants, sql: str, result_of: Pipe | None
+    ) -> Mapping[str, str]:
+        """Every table the caller wrote must be one its token may read. What pipes read below is theirs.
+
+        Answers the parameters that the token fixes for those pipes.
+        """
+        fixed: Mapping[str, str] = {}
         for ref in tables(sql):
             name = f"{ref.database}.{ref.name}" if ref.database else ref.name
             if ref.database == SERVICE_DATABASE:
@@ -96,18 +109,20 @@ class QueryRunner:
             elif ref.database == "system" and ref.name in SYSTEM_TABLES_ALLOWED:
                 continue
             elif result_of is not None and (name == RESULT_OF_PIPE or result_of.definition.node(name)):
-                require(grants.may_read_pipe(result_of))
+                fixed = _merged(fixed, require(grants.may_read_pipe(result_of)).fixed_params)
             else:
-                self._require_read(workspace, grants, name)
+                fixed = _merged(fixed, self._require_read(workspace, grants, name))
+        return fixed
 
-    def _require_read(self, workspace: Workspace, grants: Grants, name: str) -> None:
+    def _require_read(self, workspace: Workspace, grants: Grants, name: str) -> Mapping[str, str]:
         found = workspace.resources.get(name)
         if found is None and workspace.quarantine_of(name) is not None:
-            found = workspace.resources.get(name.removesuffix("_quarantine"))
+            found = workspace.resources.get(name.removesuffix(QUARANTINE_SUFFIX))
         if isinstance(found, Pipe):
-            require(grants.may_read_pipe(found))
-        elif isinstance(found, DataSource):
+            return require(grants.may_read_pipe(found)).fixed_params
+        if isinstance(found, DataSource):
             require(grants.may_read_datasource(found))
+        return {}
 
     def _endpoint_sql(
         self, workspace: Workspace, grants: Grants, pipe: Pipe, parameters: Mapping[str, str], q: str | None
@@ -122,12 +137,7 @@ class QueryRunner:
             self._composed.move_to_end(key)
             return composed
         composer = Composer(workspace, parameters, services=self._services(), filters=filters)
-        if q is None:
-            composed = composer.pipe(pipe)
-        else:
-            text, _ = split_format(self._limited(q))
-            self._require_reads(workspace, grants, text, pipe)
-            composed = composer.select(text, result_of=pipe)
+        composed = composer.pipe(pipe) if q is None else composer.select(q, result_of=pipe)
         if composed.is_repeatable:
             self._composed[key] = composed
         if len(self._composed) > COMPOSED_KEPT:
@@ -140,25 +150,40 @@ class QueryRunner:
         sql = f"EXPLAIN {composed.sql}" if request.explain else composed.sql
         limits = Limits(threads=composed.max_threads)
         query = Query(sql, form.engine, composed.query_parameters, limits, request.settings)
+        placed = partial(located, self._engine, workspace, pipe, request.parameters, self._services())
         if form.row_format is not None and not request.explain:
-            return StreamedAnswer(form, self._streamed(query, form))
+            return StreamedAnswer(form, self._streamed(query, form, placed))
         try:
             result = await self._engine.select(query)
         except SqlError as error:
-            raise await located(self._engine, workspace, pipe, request.parameters, self._services(), error) from error
+            raise await placed(error) from error
         return Answer(form, result.body, result.statistics)
 
     @asynccontextmanager
-    async def _streamed(self, query: Query, form: Format) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _streamed(self, query: Query, form: Format, placed: Placed) -> AsyncIterator[AsyncIterator[bytes]]:
         """Only plain rows can be streamed, so a header is asked for apart and put in front."""
         assert form.row_format is not None
-        header = await self._header(query) if form.has_header else b""
-        async with self._engine.stream(replace(query, format=form.row_format)) as chunks:
-            yield _with_header(header, chunks) if header else chunks
+        try:
+            header = await self._header(query) if form.has_header else b""
+            async with self._engine.stream(replace(query, format=form.row_format)) as chunks:
+                yield _with_header(header, chunks) if header else chunks
+        except SqlError as error:
+            raise await placed(error) from error
 
     async def _header(self, query: Query) -> bytes:
         empty = replace(query, sql=f"SELECT * FROM (\n{query.sql}\n) LIMIT 0")
         return (await self._engine.select(empty)).body
+
+
+def _merged(fixed: Mapping[str, str], others: Mapping[str, str]) -> Mapping[str, str]:
+    """Raises MissingScope where two pipes of one query are fixed to different values: it has one set of parameters."""
+    for name, value in others.items():
+        if fixed.get(name, value) != value:
+            raise MissingScope(
+                f"The token fixes the parameter '{name}' to different values for the pipes of this query.",
+                hint="Read them in separate queries.",
+            )
+    return {**fixed, **others} if others else fixed
 
 
 async def _with_header(header: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -32,7 +32,7 @@ def extended(column: str) -> str:
         (EVENTS, WITH_INDEX, ["ADD INDEX `ix` user TYPE bloom_filter(0.01)"]),
         (WITH_INDEX, EVENTS, ["DROP INDEX `ix`"]),
         (EVENTS, EVENTS.replace("Int32", "Nullable(Int32)"), ["MODIFY COLUMN `amount` Nullable(Int32)"]),
-        (EVENTS, EVENTS.replace("` String", "` LowCardinality(String)"), ["MODIFY COLUMN `user` LowCardinality(String)"]),
+        (EVENTS, EVENTS.replace("` String", "` Nullable(String)"), ["MODIFY COLUMN `user` Nullable(String)"]),
         (EVENTS, EVENTS.replace("json:$.user", "json:$.who"), ["MODIFY COLUMN `user` JSONPATH $.who"]),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from workspaces import EVENTS, NOW, TOTALS, desired, pipe
+from workspaces import EVENTS, NOW, SUMS, desired, pipe
 
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.workspace import Workspace
@@ -27,7 +27,7 @@ BY_USER = pipe(
 )
 PROJECT = {
     "events.datasource": EVENTS,
-    "sums.datasource": TOTALS,
+    "sums.datasource": SUMS,
     "by_user.pipe": BY_USER,
     "top.pipe": pipe("SELECT user, sum(total) AS total FROM sums GROUP BY user"),
 }
@@ -231,6 +231,15 @@ async def test_a_materialized_node_creates_its_target(home: Home) -> None:
     ]
 
 
+async def test_a_copy_may_read_another_server_and_is_not_asked_for_its_columns(home: Home) -> None:
+    sql = "SELECT user, total FROM url('http://127.0.0.1:9/rows.csv', 'CSVWithNames')"
+    more = "TYPE copy\nTARGET_DATASOURCE sums\n"
+    await home.deploy({"sums.datasource": SUMS, "fetch.pipe": pipe(sql, more=more)})
+    assert home.workspace.pipe("fetch").kind == "copy"
+    with pytest.raises(SqlError, match="url"):
+        await home.deploy({"shown.pipe": pipe(sql)})
+
+
 async def test_a_data_source_in_use_is_only_dropped_by_force(home: Home) -> None:
     await home.deploy(PROJECT)
     with pytest.raises(InUse, match="used by downstream pipes: by_user"):
@@ -243,6 +252,22 @@ async def test_a_data_source_in_use_is_only_dropped_by_force(home: Home) -> None
     table = home.workspace.datasource("sums").table
     await home.engine.execute(f"INSERT INTO {table} SELECT 'bob', 1")
     assert await home.totals() == {"bob": 1}
+
+
+async def test_an_exchange_swaps_rows_and_keys_and_leaves_names_and_views(home: Home) -> None:
+    new = EVENTS.replace('"MergeTree"', '"ReplacingMergeTree"').replace('KEY "ts"', 'KEY "user"')
+    await home.deploy(PROJECT | {"events_new.datasource": new})
+    await home.add_event("ann", 3)
+    before = home.workspace.datasource("events")
+    await home.deployer.exchange(home.workspace_id, "events", "events_new")
+    events, other = home.workspace.datasource("events"), home.workspace.datasource("events_new")
+    assert events.id == before.id
+    assert events.definition.engine is not None and events.definition.engine.options == {"sorting_key": "user"}
+    assert await home.rows(f"SELECT count() AS c FROM {events.table}") == [{"c": 0}]
+    assert await home.rows(f"SELECT count() AS c FROM {other.table}") == [{"c": 1}]
+    await home.add_event("ann", 4)
+    assert await home.totals() == {"ann": 7}
+    assert (await home.deploy({"events.datasource": new})).plan.steps[0].alterations == ()  # type: ignore[union-attr]
 
 
 async def test_publishing_and_unlinking(home: Home) -> None:

@@ -55,10 +55,7 @@ class Tags:
         """Raises NameTaken, InvalidParameter, LimitReached, and NotFound for a resource that does not exist."""
 
         def work(connection: Connection) -> Tag:
-            _refuse_too_many(connection, workspace_id)
-            _refuse_name(connection, workspace_id, name)
-            tag_id = new_id()
-            connection.execute(insert(tags).values(id=tag_id, workspace_id=workspace_id, name=name))
+            tag_id = _insert(connection, workspace_id, name)
             _replace_resources(connection, workspace_id, tag_id, resources)
             return _get(connection, workspace_id, tag_id)
 
@@ -73,6 +70,18 @@ class Tags:
             return _get(connection, workspace_id, tag.id)
 
         return await self._database.run(work)
+
+    async def add(self, workspace_id: str, name: str, resource: str) -> None:
+        """Puts the tag on one resource more, and makes it when there is none of that name. Raises NotFound."""
+
+        def work(connection: Connection) -> None:
+            tag = next((each for each in _load(connection, workspace_id) if each.name == name), None)
+            tag_id = tag.id if tag else _insert(connection, workspace_id, name)
+            resource_id = _resource_id(connection, workspace_id, resource)
+            if tag is None or resource_id not in {each.id for each in tag.resources}:
+                connection.execute(insert(tag_resources).values(tag_id=tag_id, resource_id=resource_id))
+
+        await self._database.run(work)
 
     async def delete(self, workspace_id: str, name_or_id: str) -> None:
         """Takes the tag off its resources as well. Raises NotFound."""
@@ -103,6 +112,14 @@ def _get(connection: Connection, workspace_id: str, name_or_id: str) -> Tag:
         if name_or_id in (tag.id, tag.name):
             return tag
     raise NotFound(f"Tag {name_or_id!r} not found")
+
+
+def _insert(connection: Connection, workspace_id: str, name: str) -> str:
+    _refuse_too_many(connection, workspace_id)
+    _refuse_name(connection, workspace_id, name)
+    tag_id = new_id()
+    connection.execute(insert(tags).values(id=tag_id, workspace_id=workspace_id, name=name))
+    return tag_id
 
 
 def _replace_resources(connection: Connection, workspace_id: str, tag_id: str, names_or_ids: Iterable[str]) -> None:

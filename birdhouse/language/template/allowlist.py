@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import sys
 
 from birdhouse.errors import TemplateError
 from birdhouse.language.template.functions import FUNCTION_NAMES
@@ -46,13 +47,19 @@ def check_target(target: ast.expr, line: int) -> None:
         raise _Check(line, in_block=True).refuse("expression type", target)
 
 
+def _dumped(node: ast.AST) -> str:
+    """The node as the official messages show it: with empty lists, which newer versions of Python leave out."""
+    options = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(node, **options)
+
+
 class _Check:
     def __init__(self, line: int, *, in_block: bool) -> None:
         self.line = line
         self.in_block = in_block
 
     def refuse(self, what: str, node: ast.AST) -> TemplateError:
-        return syntax_error(f"Invalid {what}: {ast.dump(node)}", line=self.line)
+        return syntax_error(f"Invalid {what}: {_dumped(node)}", line=self.line)
 
     def expression(self, node: ast.expr, depth: int) -> None:
         if depth > EXPRESSION_DEPTH_MAX:

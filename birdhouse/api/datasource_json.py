@@ -1,0 +1,145 @@
+"""Data sources on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from birdhouse.catalog import lineage
+from birdhouse.catalog.resources import DataSource
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import wire_time
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import Query, quote_string
+from birdhouse.language.datafile.model import Column, DataSourceDefinition, DefaultKind, Index
+from birdhouse.language.datafile.schema import format_column
+
+WITHOUT_ROWS = frozenset({"Null", "Join"})
+"""Engines that the statistics of a table say nothing about."""
+
+Size = Mapping[str, int | None]
+NO_SIZE: Size = {"row_count": None, "bytes": None}
+
+
+async def datasource_list(
+    engine: Engine, workspace: Workspace, datasources: Iterable[DataSource]
+) -> list[dict[str, Any]]:
+    """With the sizes of all of them, read in one query."""
+    chosen = list(datasources)
+    sizes = await _sizes(engine, chosen)
+    users = _users(workspace)
+    return [datasource_json(each, sizes.get(each.id, NO_SIZE), users.get(each.name, [])) for each in chosen]
+
+
+async def datasource_of(engine: Engine, workspace: Workspace, datasource: DataSource) -> dict[str, Any]:
+    return (await datasource_list(engine, workspace, [datasource]))[0]
+
+
+def datasource_json(datasource: DataSource, size: Size, used_by: list[dict[str, str]]) -> dict[str, Any]:
+    """`push --force` compares `description`, `engine.ttl`, `schema.sql_schema`, `indexes` and `tags` with its file."""
+    definition = datasource.definition
+    return {
+        "id": datasource.id,
+        "name": datasource.name,
+        "description": definition.description,
+        "type": _type(definition),
+        "service": _service(definition),
+        "connector": None,
+        "cluster": None,
+        "version": definition.version or 0,
+        "tags": dict(definition.options),
+        "created_at": wire_time(datasource.created_at),
+        "updated_at": wire_time(datasource.updated_at),
+        "replicated": False,
+        "statistics": dict(size),
+        "shared_with": [],
+        "headers": {},
+        "engine": _engine(definition),
+        "schema": {"sql_schema": sql_schema(definition.columns)},
+        "indexes": [_index(index) for index in definition.indexes],
+        "columns": [_column(column) for column in definition.columns],
+        "used_by": used_by,
+        "errors_discarded_at": None,
+        "new_columns_detected": {},
+    }
+
+
+def sql_schema(columns: Iterable[Column]) -> str:
+    """The one-line form that the client pushes and compares; it writes `materialized` in lower case."""
+    return ",".join(_sql_column(column) for column in columns)
+
+
+def _sql_column(column: Column) -> str:
+    text = format_column(column)
+    if column.default_kind is not DefaultKind.MATERIALIZED:
+        return text
+    return text.replace(f" {DefaultKind.MATERIALIZED} ", " materialized ", 1)
+
+
+def _type(definition: DataSourceDefinition) -> str:
+    is_ndjson = any(column.jsonpath is not None for column in definition.columns)
+    return _service(definition) or ("ndjson" if is_ndjson else "csv")
+
+
+def _service(definition: DataSourceDefinition) -> str:
+    return "kafka" if definition.kafka else definition.imports.get("import_service", "")
+
+
+def _engine(definition: DataSourceDefinition) -> dict[str, str]:
+    if definition.engine is None:
+        return {"engine": "MergeTree"}
+    return {"engine": definition.engine.name, **definition.engine.options}
+
+
+def _index(index: Index) -> dict[str, str | None]:
+    """Exactly these four keys: the client compares them as dictionaries."""
+    return {
+        "name": index.name,
+        "expr": index.expression,
+        "type_full": index.type,
+        "granularity": None if index.granularity is None else str(index.granularity),
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    default = f"{column.default_kind} {column.default}" if column.default_kind else None
+    return {
+        "name": column.name,
+        "normalized_name": column.name,
+        "type": column.type,
+        "nullable": column.type.startswith(("Nullable(", "LowCardinality(Nullable(")),
+        "jsonpath": column.jsonpath,
+        "default_value": default,
+        "codec": column.codec,
+        "auto": False,
+    }
+
+
+def _users(workspace: Workspace) -> dict[str, list[dict[str, str]]]:
+    """Which pipes read each data source, found in one walk over the pipes."""
+    users: dict[str, list[dict[str, str]]] = {}
+    for pipe in workspace.pipes():
+        for read in lineage.reads(workspace, pipe):
+            users.setdefault(read.name, []).append({"id": pipe.id, "name": pipe.name})
+    return users
+
+
+async def _sizes(engine: Engine, datasources: list[DataSource]) -> dict[str, Size]:
+    counted = [each for each in datasources if _engine(each.definition)["engine"] not in WITHOUT_ROWS]
+    if not counted:
+        return {}
+    database = quote_string(counted[0].database)
+    # The names only narrow a short list: a long one is cheaper to read whole than to compare.
+    names = f" AND name = {quote_string(counted[0].id)}" if len(counted) == 1 else ""
+    result = await engine.select(
+        Query(
+            "SELECT name, ifNull(total_rows, 0), ifNull(total_bytes, 0) FROM system.tables "
+            f"WHERE database = {database}{names}",
+            "JSONCompactEachRow",
+        )
+    )
+    rows = {row[0]: row for row in map(orjson.loads, result.body.splitlines())}
+    found = {each.id: rows[each.id] for each in counted if each.id in rows}
+    return {name: {"row_count": int(row[1]), "bytes": int(row[2])} for name, row in found.items()}

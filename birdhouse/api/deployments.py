@@ -1,0 +1,31 @@
+"""`/v0/deployments`: a whole project at once."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from birdhouse.access.check import require
+from birdhouse.api.call import Call
+from birdhouse.api.responses import json_response
+from birdhouse.deploy.project import deploy_project
+from birdhouse.errors import InvalidInput
+
+
+async def create(call: Call) -> Response:
+    """Deploys a project, `{"files": {"datasources/events.datasource": text, …}}`: all of it or nothing.
+
+    Includes are expanded already. Answers the steps in words; with `dry_run=true` those that would be taken.
+    """
+    require(call.grants.may_create_datasource())
+    require(call.grants.may_create_pipe())
+    require(call.grants.may_manage_tokens())
+    content = await call.json()
+    files = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise InvalidInput('The body must be {"files": {"path": "text of the datafile"}}')
+    dry_run = call.flag("dry_run")
+    parts = call.parts
+    deployment = await deploy_project(
+        parts.deployer, parts.tokens, parts.tags, call.workspace.id, files, grants=call.grants, dry_run=dry_run
+    )
+    return json_response({"steps": deployment.steps, "dry_run": dry_run, "files": len(files)})

@@ -1,0 +1,40 @@
+"""What the routes work with. `app.py` builds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from birdhouse.access.authenticate import Authenticator
+from birdhouse.access.store import TokenStore
+from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.tags import Tags
+from birdhouse.clock import Clock
+from birdhouse.deploy.deployer import Deployer
+from birdhouse.engine.protocol import Engine
+from birdhouse.ingest.batch import Batches
+from birdhouse.ingest.events import Events
+from birdhouse.ingest.files import Files
+from birdhouse.jobs.queue import JobQueue
+from birdhouse.metadata.database import Database
+from birdhouse.query.run import QueryRunner
+from birdhouse.settings import Settings
+from birdhouse.usage.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    settings: Settings
+    clock: Clock
+    engine: Engine
+    database: Database
+    catalog: Catalog
+    tags: Tags
+    tokens: TokenStore
+    authenticator: Authenticator
+    runner: QueryRunner
+    batches: Batches
+    events: Events
+    files: Files
+    jobs: JobQueue
+    deployer: Deployer
+    recorder: Recorder

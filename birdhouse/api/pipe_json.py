@@ -1,0 +1,193 @@
+"""Pipes and nodes between their JSON on the wire and their definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from birdhouse.catalog import lineage
+from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import wire_time
+from birdhouse.errors import BirdhouseError, InvalidInput
+from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition, TableEngine
+from birdhouse.language.datafile.parse import normal_description, normal_sql
+from birdhouse.language.template import is_template, merged, parse_template, template_body
+
+ON_DEMAND = "@on-demand"
+
+_EXPORT_KEYS = {
+    "service": "export_service",
+    "connection": "export_connection_name",
+    "schedule_cron": "export_schedule",
+    "path": "export_bucket_uri",
+    "file_template": "export_file_template",
+    "format": "export_format",
+    "compression": "export_compression",
+    "write_strategy": "export_write_strategy",
+    "strategy": "export_strategy",
+    "kafka_topic": "export_kafka_topic",
+}
+_STREAM_KEYS = {"connection": "kafka_connection_name", "kafka_topic": "kafka_topic"}
+
+_OWN_NODE_KEYS = frozenset(
+    {
+        "name", "sql", "type", "description", "target_datasource", "copy_schedule", "mode", "export_params",
+        "datasource", "override_datasource", "engine", "tags", "materialized", "target_workspace", "id",
+    }
+)  # fmt: skip
+
+
+def pipe_json(workspace: Workspace, pipe: Pipe) -> dict[str, Any]:
+    """A pipe as the client reads it. What does not apply is null, never missing."""
+    output = pipe.definition.output
+    kind = pipe.kind
+    ids = dict.fromkeys(("endpoint", "copy_node", "sink_node", "stream_node"))
+    key = {
+        NodeKind.ENDPOINT: "endpoint", NodeKind.COPY: "copy_node",
+        NodeKind.SINK: "sink_node", NodeKind.STREAM: "stream_node",
+    }.get(kind)  # fmt: skip
+    if key is not None:
+        ids[key] = pipe.node_ids[pipe.output.name]
+    target = workspace.resources.get(pipe.target or "") if kind is NodeKind.COPY else None
+    return {
+        "id": pipe.id,
+        "name": pipe.name,
+        "description": pipe.definition.description,
+        "type": "default" if kind is NodeKind.STANDARD else str(kind),
+        **ids,
+        "parent": None,
+        "copy_target_datasource": target.id if target else None,
+        "copy_target_workspace": workspace.id if target else None,
+        "schedule": _schedule(output),
+        "created_at": wire_time(pipe.created_at),
+        "updated_at": wire_time(pipe.updated_at),
+        "nodes": [node_json(workspace, pipe, node) for node in pipe.definition.nodes],
+        "url": f"/v0/pipes/{pipe.name}.json" if kind is NodeKind.ENDPOINT else None,
+        "tags": dict(pipe.definition.options),
+    }
+
+
+def _schedule(output: Node | None) -> dict[str, str]:
+    if output is None or output.copy_schedule in (None, ON_DEMAND):
+        return {}
+    return {"cron": output.copy_schedule or "", "timezone": "Etc/UTC", "status": "running"}
+
+
+def node_json(workspace: Workspace, pipe: Pipe, node: Node) -> dict[str, Any]:
+    kind = str(pipe.kind_of(node))
+    target = workspace.resources.get(node.datasource or "") if node.kind is NodeKind.MATERIALIZED else None
+    return {
+        "id": pipe.node_ids[node.name],
+        "name": node.name,
+        "sql": node.sql,
+        "description": node.description,
+        "type": kind,
+        "node_type": kind,
+        "materialized": target.id if isinstance(target, DataSource) else None,
+        "cluster": None,
+        "tags": {},
+        "mode": node.copy_mode,
+        "dependencies": sorted(_dependencies(node)),
+        "params": _parameters(node),
+        "ignore_sql_errors": False,
+        "created_at": wire_time(pipe.created_at),
+        "updated_at": wire_time(pipe.updated_at),
+    }
+
+
+def _dependencies(node: Node) -> frozenset[str]:
+    try:
+        return lineage.references(node.sql)
+    except BirdhouseError:
+        return frozenset()
+
+
+def _parameters(node: Node) -> list[dict[str, Any]]:
+    """One entry per name, as the documentation pages and the OpenAPI description show it."""
+    if not is_template(node.sql):
+        return []
+    found = merged(parse_template(template_body(node.sql)).parameters)
+    return [
+        {
+            "name": each.name,
+            "type": each.type,
+            "default": each.default,
+            "required": each.required,
+            "description": each.description,
+            "enum": each.enum,
+            "example": each.example,
+            "format": each.format,
+        }
+        for each in found
+    ]
+
+
+def definition_of(content: Mapping[str, Any]) -> PipeDefinition:
+    """The pipe that a JSON body describes: `{name, description, nodes: […]}`, or `{name, sql}` for a single node."""
+    name = str(content.get("name") or "")
+    if not name:
+        raise InvalidInput("The pipe needs a name", hint='Send {"name": …, "nodes": […]}.')
+    nodes = content.get("nodes")
+    if nodes is None and content.get("sql"):
+        nodes = [{"name": f"{name}_0", "sql": content["sql"], "description": ""}]
+    if not isinstance(nodes, list) or not nodes or not all(isinstance(node, dict) for node in nodes):
+        raise InvalidInput(f"The pipe '{name}' needs nodes", hint='Send {"nodes": [{"name": …, "sql": …}]}.')
+    return PipeDefinition(
+        name=name,
+        description=normal_description(str(content.get("description") or "")),
+        nodes=tuple(node_of(node, content) for node in nodes),
+    )
+
+
+def node_of(content: Mapping[str, Any], pipe: Mapping[str, Any]) -> Node:
+    sql = content.get("sql")
+    if not isinstance(sql, str) or not sql.strip():
+        raise InvalidInput(f"The node '{content.get('name')}' has no SQL")
+    kind = _kind(content)
+    target = content.get("target_datasource") or pipe.get("target_datasource")
+    schedule = content.get("copy_schedule") or pipe.get("schedule_cron")
+    return Node(
+        name=str(content.get("name") or ""),
+        sql=normal_sql(sql),
+        description=normal_description(str(content.get("description") or "")),
+        kind=kind,
+        datasource=_text(content.get("datasource")) if kind is NodeKind.MATERIALIZED else None,
+        engine=engine_of(content) if kind is NodeKind.MATERIALIZED else None,
+        target_datasource=_text(target) if kind is NodeKind.COPY else None,
+        copy_schedule=_text(schedule) if kind is NodeKind.COPY else None,
+        copy_mode=str(content.get("mode") or "append").lower() if kind is NodeKind.COPY else None,
+        options=_export_options(content, kind),
+    )
+
+
+def _kind(content: Mapping[str, Any]) -> NodeKind:
+    written = str(content.get("type") or "standard").lower()
+    try:
+        return NodeKind(written)
+    except ValueError:
+        raise InvalidInput(f"'{written}' is not a type of node", hint=f"Use one of {', '.join(NodeKind)}.") from None
+
+
+def engine_of(content: Mapping[str, Any]) -> TableEngine | None:
+    """`engine` and `engine_*` keys of a form or node. Options stand for MergeTree when no engine is named."""
+    options = {
+        key.removeprefix("engine_"): str(value)
+        for key, value in content.items()
+        if key.startswith("engine_") and value is not None
+    }
+    name = _text(content.get("engine"))
+    return TableEngine(name or "MergeTree", options) if name or options else None
+
+
+def _export_options(content: Mapping[str, Any], kind: NodeKind) -> dict[str, str]:
+    keys = {NodeKind.SINK: _EXPORT_KEYS, NodeKind.STREAM: _STREAM_KEYS}.get(kind, {})
+    given = content.get("export_params") or {}
+    options = {directive: str(given[key]) for key, directive in keys.items() if given.get(key)}
+    if kind is NodeKind.SINK and not given.get("schedule_cron"):
+        options["export_schedule"] = ON_DEMAND
+    return options
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None

@@ -1,0 +1,173 @@
+"""Builds the parts and connects them; nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from birdhouse.access.authenticate import Authenticator
+from birdhouse.access.store import FixedTokens, TokenOrigin, TokenStore
+from birdhouse.api.parts import Parts
+from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.tags import Tags
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import Clock, SystemClock
+from birdhouse.deploy.apply import finish_interrupted
+from birdhouse.deploy.deployer import SERVICE_WORKSPACE, Deployer
+from birdhouse.deploy.project import deploy_project
+from birdhouse.deploy.reconcile import drop_scratch_databases, reconcile
+from birdhouse.engine.chdb import ChdbConfig
+from birdhouse.engine.connect import open_engine
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import Limits
+from birdhouse.errors import CannotStart
+from birdhouse.ingest.batch import Batches
+from birdhouse.ingest.events import Encoders, Events
+from birdhouse.ingest.files import Files
+from birdhouse.jobs import store as job_store
+from birdhouse.jobs.copy import CopyRunner
+from birdhouse.jobs.delete import DeleteRunner
+from birdhouse.jobs.gate import WriteGate
+from birdhouse.jobs.imports import ImportRunner
+from birdhouse.jobs.job import JobKind
+from birdhouse.jobs.populate import PopulateRunner
+from birdhouse.jobs.queue import JobQueue, Runner
+from birdhouse.metadata.database import Database
+from birdhouse.metadata.migrate import migrate
+from birdhouse.query.run import QueryRunner
+from birdhouse.settings import Settings
+from birdhouse.usage.definitions import service_datafiles
+from birdhouse.usage.recorder import Recorder
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """Everything a server needs, opened in order and closed in reverse. Raises CannotStart."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        _make_directory(settings.data_dir / "files")
+        engine = _engine(settings)
+        stack.push_async_callback(engine.close)
+        _empty(settings.data_dir / "files")
+        database = Database.open(settings.metadata_database_url)
+        stack.callback(database.close)
+        migrate(database)
+        http = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=True))
+        parts = _parts(settings, clock, engine, database, http)
+        await _prepare(parts)
+        parts.recorder.start()
+        stack.push_async_callback(parts.recorder.stop)
+        await parts.jobs.start()
+        stack.push_async_callback(parts.jobs.stop)
+        stack.push_async_callback(parts.batches.close)
+        yield parts
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise CannotStart(
+            "The data directory cannot be written to.",
+            detail=f"({path.parent.absolute()}: {error.strerror})",
+            hint="Make it a directory this user may write to, or choose another one with --data-dir.",
+        ) from error
+
+
+def _empty(directory: Path) -> None:
+    """Of the uploads that a kill interrupted."""
+    for file in directory.glob("upload-*"):
+        file.unlink(missing_ok=True)
+
+
+def _engine(settings: Settings) -> Engine:
+    limits = Limits(
+        seconds=settings.query_seconds_max,
+        memory_bytes=settings.query_memory_bytes_max,
+        result_rows=settings.query_result_rows_max or None,
+        result_bytes=settings.query_result_bytes_max,
+        rows_to_read=settings.query_rows_to_read_max or None,
+    )
+    config = ChdbConfig(
+        memory_bytes_max=settings.engine_memory_bytes_max,
+        read_workers=settings.read_workers,
+        write_workers=settings.write_workers,
+        job_workers=settings.job_workers,
+        backups_path=settings.data_dir / "backups",
+        read_limits=limits,
+        # A stream is read as fast as its client takes it and holds no more than a few chunks.
+        stream_limits=replace(limits, seconds=settings.stream_seconds_max, result_bytes=None),
+    )
+    return open_engine(settings.data_dir / "engine", embedded=config)
+
+
+def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database, http: httpx.AsyncClient) -> Parts:
+    fixed = FixedTokens(
+        settings.workspace_name,
+        {TokenOrigin.WORKSPACE_ADMIN: settings.workspace_admin_token, TokenOrigin.USER: settings.user_token},
+    )
+    tokens = TokenStore(database, clock, fixed)
+    catalog = Catalog(database, clock, on_change=tokens.changed)
+    gate = WriteGate(engine)
+    deployer = Deployer(gate, catalog, clock)
+    encoders = Encoders()
+    batches = Batches(
+        gate,
+        batch_rows_max=settings.insert_batch_rows_max,
+        batch_bytes_max=settings.insert_batch_bytes_max,
+        queued_bytes_max=settings.insert_queued_bytes_max,
+    )
+    files = Files(gate, settings.data_dir / "files")
+
+    def services() -> Workspace | None:
+        return catalog.named(SERVICE_WORKSPACE)
+
+    limits = Limits(seconds=settings.job_seconds_max, memory_bytes=settings.job_memory_bytes_max)
+    runners: dict[str, Runner] = {
+        JobKind.COPY: CopyRunner(gate, catalog, services, limits),
+        JobKind.POPULATE: PopulateRunner(gate, catalog, services, limits, deployer.unlink),
+        JobKind.IMPORT: ImportRunner(gate, catalog, services, files, http, size_bytes_max=settings.upload_bytes_max),
+        JobKind.DELETE: DeleteRunner(gate, catalog, services, limits),
+    }
+    return Parts(
+        settings=settings,
+        clock=clock,
+        engine=engine,
+        database=database,
+        catalog=catalog,
+        tags=Tags(database),
+        tokens=tokens,
+        authenticator=Authenticator(tokens, clock),
+        runner=QueryRunner(engine, services, sql_bytes_max=settings.sql_bytes_max),
+        batches=batches,
+        events=Events(batches, encoders, body_bytes_max=settings.event_body_bytes_max),
+        files=files,
+        jobs=JobQueue(database, clock, runners, workers=settings.job_workers, kept_hours=settings.jobs_kept_hours),
+        deployer=deployer,
+        recorder=Recorder(engine, services),
+    )
+
+
+async def _prepare(parts: Parts) -> None:
+    """Loads what exists, puts right what an interrupted change left, and makes what a first start needs."""
+    await parts.catalog.load()
+    for name in (SERVICE_WORKSPACE, parts.settings.workspace_name):
+        if parts.catalog.named(name) is None:
+            await parts.catalog.create_workspace(name)
+    await drop_scratch_databases(parts.engine)
+    unfinished_jobs = [job.id for job in await parts.database.run(job_store.unfinished)]
+    for workspace in parts.catalog.workspaces():
+        await finish_interrupted(parts.engine, parts.catalog, workspace)
+        await reconcile(parts.engine, workspace, unfinished_jobs)
+        if workspace.name != SERVICE_WORKSPACE:
+            await parts.tokens.create_defaults(workspace.id)
+    services = parts.catalog.named(SERVICE_WORKSPACE)
+    assert services is not None
+    await deploy_project(parts.deployer, parts.tokens, parts.tags, services.id, dict(service_datafiles()))

@@ -1,0 +1,1 @@
+"""The commands. One file each; `output.py` is the only place that prints."""

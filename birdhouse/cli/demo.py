@@ -1,0 +1,162 @@
+"""`birdhouse demo`"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from birdhouse.cli import output
+from birdhouse.cli.project import bundled_insights, read_project
+from birdhouse.cli.tour import Finding, check_totals, show_findings
+from birdhouse.client import Client
+from birdhouse.errors import BirdhouseError
+from birdhouse.settings import Settings, load_settings
+from cdp.importers.git import EventsSink, GitImportError, ImportSummary, Progress, import_repository
+from cdp.importers.git.totals import Totals, git_totals
+
+if TYPE_CHECKING:
+    from birdhouse.cli.serve import Running
+
+IMPORT_STATE_FILE = "git-import.json"
+JOB_POLL_SECONDS = 0.05
+JOB_SECONDS_MAX = 3600.0
+
+BUCKETS = "activityRelations_bucket_clean_enrich_copy_pipe_"
+PIPELINE = (
+    "country_mapping_copy",
+    "members_sorted_copy_pipe",
+    BUCKETS,
+    "members_public_names_copy_pipe",
+    "members_sorted_copy_pipe",
+)
+"""The first run of the copies. Names are made from the buckets, the buckets from the members: those run twice."""
+
+
+class DemoFailed(BirdhouseError):
+    """The demo did not end as it should."""
+
+
+def demo(
+    repo: Annotated[Path, typer.Option(help="A git repository whose history is imported.")] = Path("."),
+    once: Annotated[bool, typer.Option("--once", help="Stop at the end; exit 0 only if every check passed.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one. [default: 7181]")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Directory of all state. [default: .birdhouse]")] = None,
+) -> None:
+    """Start a server, deploy the insights project, import a repository's history and show what is in it.
+
+    Example: birdhouse demo --repo ~/src/linux
+    """
+    # Loading the engine takes a second, which the other commands should not wait for.
+    from birdhouse.cli.serve import run
+
+    settings = load_settings({"host": host, "port": port, "data_dir": data_dir})
+    run(_serve_demo(settings, repo, once))
+
+
+async def _serve_demo(settings: Settings, repo: Path, once: bool) -> None:
+    from birdhouse.cli.serve import serve
+
+    shows: list[asyncio.Task[None]] = []
+    failures: list[BirdhouseError] = []
+
+    def started(running: Running) -> None:
+        shows.append(asyncio.create_task(_show(running, settings, repo, once, failures)))
+
+    try:
+        await serve(settings, started)
+    finally:
+        for show in shows:
+            show.cancel()
+            with suppress(asyncio.CancelledError):
+                await show
+    if failures:
+        raise failures[0]
+
+
+async def _show(running: Running, settings: Settings, repo: Path, once: bool, failures: list[BirdhouseError]) -> None:
+    try:
+        await _steps(running.url, settings, repo)
+        if not once:
+            output.line()
+            output.line("Serving until Ctrl-C.")
+            return
+    except GitImportError as error:
+        failures.append(DemoFailed(error.message, detail=error.detail, hint=error.hint))
+    except BirdhouseError as error:
+        failures.append(error)
+    running.stop()
+
+
+async def _steps(url: str, settings: Settings, repo: Path) -> None:
+    output.heading(f"Birdhouse serves {url}   (data in {settings.data_dir})")
+    token = await asyncio.to_thread(_local_token, url)
+    with Client(url, token) as client:
+        await asyncio.to_thread(_deploy, client)
+        summary = await _import(url, token, repo, settings.data_dir / IMPORT_STATE_FILE)
+        await asyncio.to_thread(_run_pipeline, client)
+        totals = await asyncio.to_thread(git_totals, repo) if summary.revision else Totals(0, {}, {})
+        findings = await asyncio.to_thread(check_totals, client, summary.project, totals)
+        await asyncio.to_thread(show_findings, client, url, token, summary.project)
+    _report(findings)
+
+
+def _local_token(url: str) -> str:
+    with Client(url) as client:
+        return client.local_tokens()["workspace_admin_token"]
+
+
+def _deploy(client: Client) -> None:
+    files = read_project(bundled_insights())
+    with output.progress(f"Deploying {len(files)} datafiles"):
+        steps = client.deploy(files)["steps"]
+    output.done(f"Deployed insights: {len(files)} datafiles, {len(steps) or 'no'} changes")
+
+
+async def _import(url: str, token: str, repo: Path, state: Path) -> ImportSummary:
+    with output.progress(f"Importing {repo.absolute().name}") as bar:
+
+        def show(progress: Progress) -> None:
+            bar.to(progress.commits, progress.commits_total)
+
+        async with EventsSink(url, token) as sink:
+            summary = await import_repository(repo, sink=sink, state=state, progress=show)
+    if summary.quarantined_rows:
+        counts = ", ".join(f"{count} of {name}" for name, count in summary.quarantined_rows.items())
+        raise DemoFailed(f"Rows of the import went to quarantine: {counts}")
+    rate = f", {summary.commits / summary.seconds:,.0f} commits/s" if summary.commits else ""
+    output.done(
+        f"Imported {summary.commits:,} {'' if summary.full else 'new '}commits of {summary.project}: "
+        f"{summary.activities:,} activities, {summary.members:,} people, {summary.organizations:,} organizations "
+        f"in {summary.seconds:.1f} s{rate}"
+    )
+    return summary
+
+
+def _run_pipeline(client: Client) -> None:
+    """Runs the copies in the order in which they read each other."""
+    buckets = sorted(name for name in client.pipe_names() if name.startswith(BUCKETS))
+    copies = [name for step in PIPELINE for name in (buckets if step == BUCKETS else [step])]
+    with output.progress("Running the bucketing pipeline", len(copies)) as bar:
+        for number, name in enumerate(copies):
+            bar.to(number, text=f"Copying {name}")
+            _run_copy(client, name)
+    output.done(f"Ran {len(copies)} copies over {len(buckets)} buckets")
+
+
+def _run_copy(client: Client, name: str) -> None:
+    job = client.wait_for_job(client.run_copy(name), poll_seconds=JOB_POLL_SECONDS, seconds_max=JOB_SECONDS_MAX)
+    if job["status"] != "done":
+        raise DemoFailed(f"The copy {name} ended as {job['status']}", detail=str(job.get("error", "")))
+
+
+def _report(findings: list[Finding]) -> None:
+    output.heading("Compared with git itself")
+    for finding in findings:
+        (output.done if finding.holds else output.wrong)(finding.text)
+    if not all(finding.holds for finding in findings):
+        raise DemoFailed("What Birdhouse counts is not what git counts")

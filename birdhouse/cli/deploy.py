@@ -1,0 +1,51 @@
+"""`birdhouse deploy FOLDER`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from birdhouse.cli import output
+from birdhouse.cli.project import read_project
+from birdhouse.client import Client
+
+DEFAULT_HOST = "http://127.0.0.1:7181"
+
+
+def deploy(
+    folder: Annotated[Path, typer.Argument(help="The project folder.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    host: Annotated[str, typer.Option(envvar="TB_HOST", help="The server.")] = DEFAULT_HOST,
+    token: Annotated[
+        str, typer.Option(envvar="TB_TOKEN", help="An admin token; a local server is asked for one.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Deploy a whole project folder: all of it, or nothing and every error.
+
+    Example: birdhouse deploy insights --dry-run
+    """
+    files = read_project(folder)
+    with (
+        Client(host, token or local_token(host)) as client,
+        output.progress(f"Deploying {len(files)} datafiles"),
+    ):
+        answer = client.deploy(files, dry_run=dry_run)
+    if json:
+        output.as_json(answer)
+        return
+    for step in answer["steps"]:
+        output.line(f"  {step}")
+    if not answer["steps"]:
+        output.done(f"{len(files)} datafiles: nothing to change")
+    elif dry_run:
+        output.done(f"{len(files)} datafiles: {len(answer['steps'])} steps would be taken")
+    else:
+        output.done(f"{len(files)} datafiles: {len(answer['steps'])} steps")
+
+
+def local_token(host: str) -> str:
+    with Client(host) as client:
+        return client.local_tokens()["workspace_admin_token"]

@@ -1,0 +1,51 @@
+"""The `birdhouse` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from birdhouse import __version__
+from birdhouse.cli import demo, deploy, output, start
+from birdhouse.errors import BirdhouseError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="birdhouse",
+    help="A self-hosted home for Tinybird Classic projects.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("start")(start.start)
+
+app.command("demo")(demo.demo)
+app.command("deploy")(deploy.deploy)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.line(f"birdhouse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    try:
+        app()
+    except BirdhouseError as error:
+        output.failure(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,73 @@
+"""The demo on this repository's own history: what Birdhouse counts is what git counts."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+DEMO_SECONDS_MAX = 180
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+PORT = free_port()
+"""The same for every run: an import remembers the address of the server that has its rows."""
+
+
+def demo(data_dir: Path, repo: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "birdhouse", "demo", "--once", "--port", str(PORT)]
+    return subprocess.run(
+        [*command, "--data-dir", str(data_dir), "--repo", str(repo)],
+        capture_output=True,
+        text=True,
+        timeout=DEMO_SECONDS_MAX,
+    )
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "data"
+
+
+@pytest.fixture(scope="module")
+def first_run(data_dir: Path) -> subprocess.CompletedProcess[str]:
+    return demo(data_dir, ROOT)
+
+
+def test_the_demo_finds_in_this_repository_what_git_finds(first_run: subprocess.CompletedProcess[str]) -> None:
+    assert first_run.returncode == 0, first_run.stdout + first_run.stderr
+    commits = int(git("rev-list", "--count", "HEAD"))
+    authors = len(git("shortlog", "-sne", "HEAD").splitlines())
+    months = len(set(git("log", "--format=%ad", "--date=format:%Y-%m").splitlines()))
+    assert f"✓ {commits:,} commits; git rev-list --count says {commits:,}" in first_run.stdout
+    assert f"✓ {authors:,} authors; git shortlog -sne counts the same for each" in first_run.stdout
+    assert f"✓ {months:,} months; git log counts the same for each" in first_run.stdout
+    assert "✗" not in first_run.stdout
+
+
+def test_a_second_run_imports_only_what_is_new(first_run: subprocess.CompletedProcess[str], data_dir: Path) -> None:
+    second = demo(data_dir, ROOT)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "datafiles, no changes" in second.stdout
+    assert "Imported 0 new commits" in second.stdout
+
+
+def test_a_folder_that_is_no_repository_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    failed = demo(tmp_path / "data", tmp_path / "plain")
+    assert failed.returncode == 1
+    assert "The path is not a git repository." in failed.stderr
+    assert "Traceback" not in failed.stderr
