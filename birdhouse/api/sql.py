@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from birdhouse.api.call import FORM_TYPES, Call, required
+from birdhouse.api.call import Call, joined, required
 from birdhouse.api.options import query_request
 from birdhouse.api.usage import SQL_SUBJECT, recorded
 from birdhouse.errors import InvalidInput
@@ -25,15 +25,12 @@ async def _select(call: Call, values: Mapping[str, str]) -> Answer | StreamedAns
 
 
 async def _parameters(call: Call) -> dict[str, str]:
+    """Tools such as `curl -d` call a body a form although it is the bare SQL: then it has no `q`."""
     values = await call.parameters()
-    if call.request.method != "POST" or call.has_json:
+    body = b"" if call.request.method != "POST" or call.has_json or "q" in values else await call.body()
+    if not body.strip():
         return values
-    if call.request.headers.get("content-type", "").startswith(FORM_TYPES):
-        return values
-    body = await call.body()
-    if body.strip():
-        try:
-            values["q"] = body.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidInput("The SQL is not valid UTF-8", detail=f"(byte {error.start})") from error
-    return values
+    try:
+        return joined(call.request.query_params.multi_items()) | {"q": body.decode()}
+    except UnicodeDecodeError as error:
+        raise InvalidInput("The SQL is not valid UTF-8", detail=f"(byte {error.start})") from error

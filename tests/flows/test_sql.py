@@ -58,10 +58,15 @@ def ask(server: Server, q: str, **options: Any) -> httpx.Response:
             "content": "SELECT count() AS n FROM q_events FORMAT JSON",
             "headers": {"Content-Type": "text/plain"},
         },
+        {
+            "method": "POST",
+            "content": "SELECT count() AS n FROM q_events WHERE 1 = 1 FORMAT JSON",
+            "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+        },
         {"method": "POST", "json": {"q": "SELECT count() AS n FROM q_events FORMAT JSON"}},
         {"method": "POST", "json": {"q": "%SELECT {{ Int32(n) }} AS n FORMAT JSON", "n": 2}},
     ],
-    ids=["query", "posted query", "form", "body", "text body", "json", "json with parameters"],
+    ids=["query", "posted query", "form", "body", "text body", "body called a form", "json", "json with parameters"],
 )
 def test_a_query_comes_in_many_ways(server: Server, options: dict[str, Any]) -> None:
     answer = server.request(options.pop("method"), "/v0/sql", **options)
