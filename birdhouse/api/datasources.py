@@ -134,6 +134,7 @@ async def delete_rows(call: Call) -> Response:
     datasource = workspace.datasource(call.name)
     values = await call.form()
     condition = required(values.get("delete_condition"), "delete_condition")
+    call.parts.runner.require_condition(call.workspace, call.grants, condition)
     limits = Limits(seconds=call.parts.settings.query_seconds_max)
     services = call.parts.catalog.named(SERVICE_WORKSPACE)
     rows = await rows_to_delete(call.parts.engine, workspace, datasource.name, condition, limits, services=services)

@@ -10,7 +10,7 @@ from birdhouse.api.call import Call, read_body, required
 from birdhouse.api.datasource_form import definition_of, desired
 from birdhouse.api.responses import json_response
 from birdhouse.catalog.resources import DataSource
-from birdhouse.errors import InvalidRows
+from birdhouse.errors import InvalidRows, SqlError
 from birdhouse.ingest.target import Target
 
 
@@ -30,12 +30,16 @@ async def append(call: Call) -> Response:
     if not body.strip():
         raise InvalidRows("The body is empty", hint="Send one JSON object per line.")
     datasource = found if isinstance(found, DataSource) else await _created(call, name, body)
-    appended = await call.parts.events.append(
-        target_of(datasource),
-        body,
-        encoding=call.request.headers.get("content-encoding"),
-        format=call.text("format", "ndjson"),
-    )
+    try:
+        appended = await call.parts.events.append(
+            target_of(datasource),
+            body,
+            encoding=call.request.headers.get("content-encoding"),
+            format=call.text("format", "ndjson"),
+        )
+    except SqlError:
+        call.workspace.datasource(datasource.id)  # it may have been deleted meanwhile; that is what to tell then
+        raise
     counts = {"successful_rows": appended.successful_rows, "quarantined_rows": appended.quarantined_rows}
     return json_response(counts, 200 if call.flag("wait") else 202)
 

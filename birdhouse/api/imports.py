@@ -212,6 +212,8 @@ async def _replace(
 
 def _condition(call: Call, values: Mapping[str, str]) -> str | None:
     text = values.get("replace_condition")
+    if text:
+        call.parts.runner.require_condition(call.workspace, call.grants, text)
     services = call.parts.catalog.named(SERVICE_WORKSPACE)
     return checked_condition(call.workspace, text, services=services) if text else None
 

@@ -183,6 +183,8 @@ def engine_of(content: Mapping[str, Any]) -> TableEngine | None:
 def _export_options(content: Mapping[str, Any], kind: NodeKind) -> dict[str, str]:
     keys = {NodeKind.SINK: _EXPORT_KEYS, NodeKind.STREAM: _STREAM_KEYS}.get(kind, {})
     given = content.get("export_params") or {}
+    if not isinstance(given, Mapping):
+        raise InvalidInput(f"'export_params' of the node '{content.get('name')}' must be a JSON object")
     options = {directive: str(given[key]) for key, directive in keys.items() if given.get(key)}
     if kind is NodeKind.SINK and not given.get("schedule_cron"):
         options["export_schedule"] = ON_DEMAND

@@ -121,13 +121,16 @@ async def _created_target(
 
 
 def populate_options(call: Call, *, truncate: bool = False) -> PopulateOptions:
+    condition = call.text("populate_condition")
+    if condition:
+        call.parts.runner.require_condition(call.workspace, call.grants, condition)
     subset = call.text("populate_subset")
     try:
         fraction = float(subset) if subset else None
     except ValueError:
         raise InvalidParameter(f"'populate_subset' is not a number: '{subset}'") from None
     return PopulateOptions(
-        condition=call.text("populate_condition") or None,
+        condition=condition or None,
         subset=fraction,
         truncate=truncate,
         unlink_on_error=call.flag("unlink_on_populate_error"),

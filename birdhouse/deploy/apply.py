@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 import structlog
 
 from birdhouse.catalog.catalog import Catalog
-from birdhouse.catalog.resources import DataSource
+from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy import ddl
 from birdhouse.deploy.plan import AlterDataSource, CreateDataSource, CreateView, DropView, Plan, Step
@@ -78,12 +78,16 @@ async def _change(
 
 async def _undo(engine: Engine, catalog: Catalog, plan: Plan, statements: Sequence[str]) -> None:
     """What cannot be undone now is undone at the next start."""
-    try:
-        for statement in statements:
+    is_undone = True
+    for statement in statements:
+        try:
             await engine.execute(statement)
-        await catalog.keep_unfinished(plan.before.id, ())
-    except BirdhouseError as error:
-        log.warning("undo_postponed", workspace=plan.before.name, error=str(error))
+        except BirdhouseError as error:
+            is_undone = False
+            log.warning("undo_postponed", statement=statement, error=str(error))
+    if is_undone:
+        with suppress(BirdhouseError):  # the failure that led here is the one to tell; undoing twice does no harm
+            await catalog.keep_unfinished(plan.before.id, ())
 
 
 async def finish_interrupted(engine: Engine, catalog: Catalog, workspace: Workspace) -> None:
@@ -96,7 +100,7 @@ async def finish_interrupted(engine: Engine, catalog: Catalog, workspace: Worksp
             # The statement that this one undoes was never reached.
             log.info("nothing_to_undo", statement=statement, error=str(error))
     if unfinished:
-        log.warning("interrupted_change_undone", workspace=workspace.name)
+        log.warning("interrupted_change_put_right", workspace=workspace.name)
         await catalog.keep_unfinished(workspace.id, ())
 
 
@@ -126,8 +130,10 @@ def create_tables(datasource: DataSource) -> Iterator[tuple[str, str | None]]:
         datasource.table, definition.columns, definition.engine, definition.indexes, comment=datasource.name
     )
     yield table, ddl.drop_table(datasource.table)
-    columns = quarantine_columns(definition.columns)
-    quarantine = ddl.create_table(
-        datasource.quarantine, columns, QUARANTINE_ENGINE, comment=f"{datasource.name}_quarantine"
-    )
-    yield quarantine, ddl.drop_table(datasource.quarantine)
+    yield create_quarantine(datasource), ddl.drop_table(datasource.quarantine)
+
+
+def create_quarantine(datasource: DataSource) -> str:
+    columns = quarantine_columns(datasource.definition.columns)
+    comment = f"{datasource.name}{QUARANTINE_SUFFIX}"
+    return ddl.create_table(datasource.quarantine, columns, QUARANTINE_ENGINE, comment=comment)

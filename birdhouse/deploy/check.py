@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from birdhouse.catalog import lineage
-from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy import ddl
+from birdhouse.deploy.apply import create_quarantine
 from birdhouse.deploy.draft import Draft, line_of, with_datasource
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Query
@@ -49,9 +50,11 @@ class DraftCheck:
         self._database = f"{SCRATCH_PREFIX}{secrets.token_hex(8)}"
         self.draft = draft
         self._scratch = draft.after
+        self._read_names: set[str] = set()
         self.problems: list[BirdhouseError] = []
 
     async def run(self, *, ignore_sql_errors: bool = False) -> None:
+        self._read_names = {name for pipe in self._affected() for name in lineage.sources(pipe.definition)}
         async with self._scratch_database():
             for name in self.draft.changed:
                 resource = self.draft.after.resources[name]
@@ -80,6 +83,8 @@ class DraftCheck:
         except BirdhouseError as error:
             self.problems.append(_in_datasource(error, datasource, self.draft))
             return
+        if f"{datasource.name}{QUARANTINE_SUFFIX}" in self._read_names:
+            await self._engine.execute(create_quarantine(scratch))
         self._scratch = self._scratch.with_changes([scratch])
 
     def _affected(self) -> list[Pipe]:

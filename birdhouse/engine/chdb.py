@@ -67,6 +67,8 @@ class ChdbConfig:
     control_workers: int = 1
     stream_connections_max: int = 8
     waiting_statements_max: int = 1000
+    waiting_reads_seconds_max: float = 30.0
+    """After that nobody is left who wants the answer of a query that still waits for a worker."""
     backups_path: Path | None = None
     read_limits: Limits = field(default_factory=Limits)
     stream_limits: Limits = field(default_factory=Limits)
@@ -125,10 +127,11 @@ class ChdbEngine:
         self._enders = ThreadPoolExecutor(1, thread_name_prefix="engine-end")
         reads: Settings = {**_READS, **limit_settings(config.read_limits)}
         pool = partial(self._open_pool, waiting_max=config.waiting_statements_max)
+        read_pool = partial(pool, waiting_seconds_max=config.waiting_reads_seconds_max)
         streams: Settings = {**_READS, **limit_settings(config.stream_limits)}
-        self._streams = pool("stream", config.stream_connections_max, streams)
+        self._streams = read_pool("stream", config.stream_connections_max, streams)
         self._lanes = {
-            Lane.READ: pool("read", config.read_workers, reads),
+            Lane.READ: read_pool("read", config.read_workers, reads),
             Lane.WRITE: pool("write", config.write_workers, _WRITES),
             Lane.JOB: pool("job", config.job_workers, _COMMON),
             Lane.CONTROL: pool("control", config.control_workers, _COMMON),
@@ -214,11 +217,14 @@ class ChdbEngine:
         self._enders.shutdown()
         self._keeper.close()
 
-    def _open_pool(self, name: str, workers: int, settings: Settings, *, waiting_max: int) -> Pool[Seat]:
+    def _open_pool(
+        self, name: str, workers: int, settings: Settings, *, waiting_max: int, waiting_seconds_max: float | None = None
+    ) -> Pool[Seat]:
         return Pool(
             name,
             workers=workers,
             waiting_max=waiting_max,
+            waiting_seconds_max=waiting_seconds_max,
             open_seat=partial(Seat, self._path, settings),
             end=self._kill,
             enders=self._enders,

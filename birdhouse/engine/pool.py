@@ -110,6 +110,7 @@ class Pool(Generic[Seat]):
         *,
         workers: int,
         waiting_max: int,
+        waiting_seconds_max: float | None = None,
         open_seat: Callable[[], Seat],
         end: Callable[[Seat], None],
         enders: Executor,
@@ -119,6 +120,7 @@ class Pool(Generic[Seat]):
         self._enders = enders
         self._waiting: deque[Job[Seat]] = deque()
         self._waiting_max = waiting_max
+        self._waiting_seconds_max = waiting_seconds_max
         self._idle: list[Worker[Seat]] = []
         self._gate = threading.Lock()
         self._closed = False
@@ -129,6 +131,9 @@ class Pool(Generic[Seat]):
         """Runs `work(seat)` on a free worker. A cancelled caller goes on once the work has ended."""
         job: Job[Seat] = Job(work)
         self._submit(job)
+        if job.worker is None and self._waiting_seconds_max is not None:
+            expiry = asyncio.get_running_loop().call_later(self._waiting_seconds_max, self._expire, job)
+            job.outcome.add_done_callback(lambda _: expiry.cancel())
         try:
             return cast(T, await asyncio.shield(job.outcome))
         except asyncio.CancelledError:
@@ -172,6 +177,10 @@ class Pool(Generic[Seat]):
                 self._waiting.append(job)
             else:
                 raise Busy(detail=f"{self._waiting_max} statements wait on the {self._name} lane.")
+
+    def _expire(self, job: Job[Seat]) -> None:
+        if self._drop(job):
+            job.fail(Busy(detail=f"No worker of the {self._name} lane was free for {self._waiting_seconds_max:g} s."))
 
     def _drop(self, job: Job[Seat]) -> bool:
         """True when the job was still waiting and will never run."""

@@ -94,6 +94,10 @@ class QueryRunner:
             raise TooLarge(f"The query has {size_bytes} bytes; the limit is {self._sql_bytes_max}")
         return sql
 
+    def require_condition(self, workspace: Workspace, grants: Grants, condition: str) -> None:
+        """A condition on rows may look into other tables; then its token must be one that may read them."""
+        self._require_reads(workspace, grants, f"SELECT ({condition}\n)", None)
+
     def _require_reads(
         self, workspace: Workspace, grants: Grants, sql: str, result_of: Pipe | None
     ) -> Mapping[str, str]:

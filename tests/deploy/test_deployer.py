@@ -270,6 +270,12 @@ async def test_an_exchange_swaps_rows_and_keys_and_leaves_names_and_views(home: 
     assert (await home.deploy({"events.datasource": new})).plan.steps[0].alterations == ()  # type: ignore[union-attr]
 
 
+async def test_a_quarantine_can_be_read_from_the_first_deployment_on(home: Home) -> None:
+    await home.deploy(PROJECT | {"misfits.pipe": pipe("SELECT c__error, amount FROM events_quarantine")})
+    with pytest.raises(InUse, match="misfits"):
+        await home.deployer.delete_datasource(home.workspace_id, "events", force=False, dry_run=False)
+
+
 async def test_publishing_and_unlinking(home: Home) -> None:
     await home.deploy(
         {"events.datasource": EVENTS, "two.pipe": pipe("SELECT 1 AS x", node="a") + pipe("SELECT 2 AS x", node="b")}

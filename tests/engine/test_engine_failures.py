@@ -69,3 +69,17 @@ def test_message_code_and_name_come_apart() -> None:
     assert parts(nested) == ("Unknown format Blah.", 73, "UNKNOWN_FORMAT")
     assert parts("Streaming query failed: Code: 1. DB::Exception: x. (Y_Z)") == ("x.", 1, "Y_Z")
     assert parts(" no code ") == ("no code", 0, "")
+
+
+TOLD = {
+    "Code: 47. DB::Exception: Unknown expression identifier `x`. In scope SELECT x FROM w_1.t_2 AS a. "
+    "Maybe you meant: ['y']. (UNKNOWN_IDENTIFIER)": "Unknown expression identifier `x`. Maybe you meant: ['y'].",
+    f"Code: 60. DB::Exception: Table w_{'0' * 32}.t_{'a' * 32} does not exist. (UNKNOWN_TABLE)": (
+        f"Table t_{'a' * 32} does not exist."
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), TOLD.items())
+def test_a_message_does_not_hold_the_statement_that_we_made(text: str, message: str) -> None:
+    assert parts(text)[0] == message

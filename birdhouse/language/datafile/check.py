@@ -26,6 +26,9 @@ from birdhouse.language.datafile.model import (
 from birdhouse.language.datafile.schema import columns_of_list
 from birdhouse.language.datafile.types import parse_type
 
+NODES_MAX = 500
+"""Nodes of one pipe. Each is analysed by the engine when the pipe is pushed."""
+
 _RESERVED_NAMES_WORDS = """
 tinybird system public default main origin live snapshot information_schema
 _temporary_and_external_tables
@@ -255,6 +258,9 @@ def _pipe(pipe: PipeDefinition) -> Iterator[Problem]:
     yield from _name("pipe", pipe.name, RESERVED_NAMES)
     if not pipe.nodes:
         yield Problem("The pipe has no nodes", "Write NODE name, then SQL > and the query, indented.")
+    if len(pipe.nodes) > NODES_MAX:
+        yield Problem(f"The pipe has {len(pipe.nodes)} nodes; the limit is {NODES_MAX}", "Split it into several pipes.")
+        return
     for name in _repeated(node.name for node in pipe.nodes):
         yield Problem(f"Node '{name}' is there twice", "Rename one.", (f"NODE {name}",))
     outputs = [node for node in pipe.nodes if node.kind is not NodeKind.STANDARD]
