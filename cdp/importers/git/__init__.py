@@ -6,9 +6,9 @@ async with EventsSink("http://127.0.0.1:7181", token) as sink:
 """
 
 from cdp.importers.git.errors import GitImportError
-from cdp.importers.git.events import EventsSink, Receipt, Sink
 from cdp.importers.git.records import Project
 from cdp.importers.git.run import ImportSummary, Progress, import_repository
+from cdp.sink import EventsSink, Receipt, Sink
 
 __all__ = [
     "EventsSink",

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from cdp.importers.git.log import Commit, Signature
-from cdp.importers.git.moments import Moment, iso, moment
 from cdp.importers.git.people import People
-from cdp.importers.git.records import ATTRIBUTES_BYTES_MAX, PLATFORM, Envelope, Source, clipped, stable_id
+from cdp.importers.git.records import PLATFORM, Source
 from cdp.importers.git.trailers import Mailmap, trailers
+from cdp.moments import Moment, iso, moment
+from cdp.records import ATTRIBUTES_BYTES_MAX, Envelope, clipped, stable_id
 
 AUTHORED = "authored-commit"
 COMMITTED = "committed-commit"

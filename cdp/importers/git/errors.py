@@ -1,31 +1,20 @@
-"""What can go wrong in an import.
+"""What can go wrong in an import, besides what the sink reports.
 
-    GitImportError
-    ├── GitMissing
-    ├── NotARepository
-    ├── UnknownRevision
-    ├── GitFailed
-    ├── StateUnreadable
-    └── EventsRejected
-        └── EventsUnreachable
-
-As everywhere, an error has three parts: what is wrong, the detail, what to do.
+GitImportError
+├── GitMissing
+├── NotARepository
+├── UnknownRevision
+├── GitFailed
+├── StateUnreadable
+└── EventsRejected, EventsUnreachable (cdp.errors)
 """
 
 from __future__ import annotations
 
+from cdp.errors import CommunityDataError
 
-class GitImportError(Exception):
-    """The history cannot be imported."""
-
-    def __init__(self, message: str = "", *, detail: str = "", hint: str = "") -> None:
-        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
-        self.detail = detail
-        self.hint = hint
-        super().__init__(self.message)
-
-    def __str__(self) -> str:
-        return " ".join(part for part in (self.message, self.detail, self.hint) if part)
+# An import that fails while sending has failed too: whoever catches this catches the errors of the sink.
+GitImportError = CommunityDataError
 
 
 class GitMissing(GitImportError):
@@ -46,11 +35,3 @@ class GitFailed(GitImportError):
 
 class StateUnreadable(GitImportError):
     """The state file cannot be used."""
-
-
-class EventsRejected(GitImportError):
-    """The server refused the rows."""
-
-
-class EventsUnreachable(EventsRejected):
-    """The server did not take the rows in time."""

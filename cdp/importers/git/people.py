@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from cdp.importers.git.identity import Bot, bot, github_login, is_email, organization_domain
 from cdp.importers.git.log import Signature
-from cdp.importers.git.moments import Moment, iso
-from cdp.importers.git.records import PLATFORM, organization_id, organization_rows, stable_id
+from cdp.importers.git.records import PLATFORM, organization_id, organization_rows
+from cdp.moments import Moment, iso
+from cdp.records import stable_id
 
 NAME_LENGTH_MAX = 500
 EMAIL_LENGTH_MAX = 320

@@ -10,18 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid5
 
-import orjson
-
-from cdp.importers.git.moments import iso
-from cdp.reference import activity_types
+from cdp.moments import iso
+from cdp.records import stable_id
 
 PLATFORM = "git"
-TEXT_UNITS_MAX = 2_000
-ATTRIBUTES_BYTES_MAX = 2_000
 
-_NAMESPACE = UUID("5d2c1f0e-8a6b-4c39-9a57-30f1e4b6c7d8")
 # The widgets a history can fill; the health score counts what is listed here.
 _WIDGETS = (
     "activeContributors",
@@ -31,10 +25,6 @@ _WIDGETS = (
     "activeDays",
     "contributionsOutsideWorkHours",
 )
-
-
-def stable_id(kind: str, *key: str) -> str:
-    return str(uuid5(_NAMESPACE, "\x1f".join((kind, *key))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +74,6 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "project"
 
 
-class Envelope:
-    """Wraps rows as `{record, changes, action, metadata}`."""
-
-    def __init__(self, imported_at: str) -> None:
-        self._imported_at = imported_at
-        self._tails: dict[str, bytes] = {}
-
-    def wrap(self, table: str, record: dict[str, Any]) -> bytes:
-        tail = self._tails.get(table)
-        if tail is None:
-            rest = {
-                "changes": None,
-                "action": "insert",
-                "metadata": {
-                    "table_schema": "public",
-                    "table_name": table,
-                    "commit_timestamp": self._imported_at,
-                },
-            }
-            tail = self._tails[table] = b"," + orjson.dumps(rest)[1:]
-        return b'{"record":' + orjson.dumps(record) + tail
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """The repository as the other rows name it."""
@@ -128,23 +95,6 @@ class Source:
     @property
     def times(self) -> dict[str, str]:
         return {"createdAt": iso(self.created_seconds), "updatedAt": self.imported_at}
-
-
-def activity_type_rows() -> list[dict[str, Any]]:
-    return [
-        {
-            "id": stable_id("activityType", row.platform, row.activity_type),
-            "activityType": row.activity_type,
-            "platform": row.platform,
-            "description": row.label,
-            "isCodeContribution": row.is_code_contribution,
-            "isCollaboration": row.is_collaboration,
-            "label": row.label,
-            "createdAt": "2025-01-01T00:00:00Z",
-            "updatedAt": row.updated_at,
-        }
-        for row in activity_types()
-    ]
 
 
 def segment_rows(source: Source) -> list[dict[str, Any]]:
@@ -280,13 +230,3 @@ def organization_rows(domain: str, created: int, imported_at: str) -> tuple[dict
 
 def organization_id(domain: str) -> str:
     return stable_id("organization", domain)
-
-
-def clipped(text: str) -> str:
-    """At most 2,000 UTF-16 units and an ellipsis, as the content producer cuts it."""
-    if len(text) <= TEXT_UNITS_MAX // 2:
-        return text
-    units = text.encode("utf-16-le")
-    if len(units) <= TEXT_UNITS_MAX * 2:
-        return text
-    return units[: TEXT_UNITS_MAX * 2].decode("utf-16-le", errors="ignore") + "..."

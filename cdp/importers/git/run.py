@@ -16,16 +16,12 @@ from typing import Any, NamedTuple
 from cdp.importers.git import state as states
 from cdp.importers.git.activities import Activity, CommitActivities
 from cdp.importers.git.errors import GitFailed
-from cdp.importers.git.events import Receipt, Sink
 from cdp.importers.git.identity import Bot
 from cdp.importers.git.log import Commit, read_commits
-from cdp.importers.git.moments import moment
 from cdp.importers.git.people import People
 from cdp.importers.git.records import (
-    Envelope,
     Project,
     Source,
-    activity_type_rows,
     insights_project_row,
     integration_row,
     repository_row,
@@ -34,6 +30,9 @@ from cdp.importers.git.records import (
 from cdp.importers.git.repository import Repository
 from cdp.importers.git.state import RepositoryState, State
 from cdp.importers.git.trailers import Mailmap
+from cdp.moments import moment
+from cdp.records import Envelope, activity_type_rows
+from cdp.sink import Receipt, Sink
 
 CHUNK_ROWS_MAX = 10_000
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cdp.importers.git.log import text_of
-from cdp.importers.git.moments import moment
 from cdp.importers.git.repository import Repository
+from cdp.moments import moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from git_repositories import Clone
 
 from cdp.importers.git import EventsSink, GitImportError
 from cdp.importers.git.__main__ import main
-from cdp.importers.git.events import ATTEMPTS_MAX, BODY_BYTES_MAX, BODY_ROWS_MAX, bodies
+from cdp.sink import ATTEMPTS_MAX, BODY_BYTES_MAX, BODY_ROWS_MAX, bodies
 
 
 class Server(ThreadingHTTPServer):

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, Self
 import httpx
 import orjson
 
-from cdp.importers.git.errors import EventsRejected, EventsUnreachable
+from cdp.errors import EventsRejected, EventsUnreachable
 
 BODY_BYTES_MAX = 5_000_000
 BODY_ROWS_MAX = 10_000
@@ -125,7 +125,7 @@ class EventsSink:
         raise EventsUnreachable(
             f"{self._host} did not take {body.rows} rows of {datasource} in {ATTEMPTS_MAX} attempts.",
             detail=f"({problem})",
-            hint="Run the import again when the server is well: rows already sent are not doubled.",
+            hint="Run it again when the server is well: rows already sent are not doubled.",
         )
 
 
@@ -173,9 +173,9 @@ def _receipt(datasource: str, rows: int, answer: httpx.Response) -> Receipt:
 _HINTS = {
     401: "Check the token.",
     403: "The token needs the scope DATASOURCES:APPEND for this data source.",
-    404: "Deploy the data project before importing into it.",
+    404: "Deploy the data project before sending to it.",
     413: "The server accepts smaller bodies than 5 MB.",
-    422: "The rows are in, but a materialized view on them failed: mend it before importing again.",
+    422: "The rows are in, but a materialized view on them failed: mend it before sending again.",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 MOMENT_SECONDS_MAX = 2**32 - 1
@@ -34,4 +35,12 @@ def moment(seconds: int | None) -> Moment:
 
 
 def iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    day, second = divmod(seconds, 86_400)
+    hour, second = divmod(second, 3_600)
+    return f"{_date(day)}T{hour:02d}:{second // 60:02d}:{second % 60:02d}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _date(days: int) -> str:
+    # Every row has several times, and most rows of a minute share their day.
+    return datetime.fromtimestamp(days * 86_400, UTC).strftime("%Y-%m-%d")
