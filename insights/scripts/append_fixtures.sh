@@ -31,3 +31,17 @@ done
 run_copy members_public_names_copy_pipe
 run_copy members_sorted_copy_pipe
 run_copy maintainers_roles_copy
+
+for pipe in \
+    activityRelations_enrich_initial_snapshot \
+    pull_request_analysis_initial_snapshot \
+    pull_request_analysis_snapshot_merger_copy \
+    issue_analysis_copy_pipe \
+    segmentId_aggregates_snapshot \
+    segments_aggregates_with_ids_copy \
+    insights_projects_populated_copy \
+    cdp_member_segment_aggregates_initial_snapshot \
+    cdp_organization_segment_aggregates_initial_snapshot \
+    cdp_segment_metrics_copy_pipe; do
+    run_copy "$pipe"
+done

@@ -24,15 +24,11 @@ export TB_HOST TB_TOKEN
 JOB_POLLS_MAX=600
 JOB_POLL_SECONDS=0.2
 
-# Runs a copy pipe and waits until its job is done; fails when the job does.
-run_copy() {
-    local answer id status poll
-    echo "copy $1"
-    answer=$(curl --silent --show-error --fail-with-body --request POST --header "Authorization: Bearer $TB_TOKEN" "$TB_HOST/v0/pipes/$1/copy") ||
-        { echo "$answer" >&2; return 1; }
-    id=$(printf '%s' "$answer" | field job.job_id)
+# Waits until the job $1 is done; fails when it does. $2 says what it is.
+wait_for_job() {
+    local answer status poll
     for ((poll = 0; poll < JOB_POLLS_MAX; poll++)); do
-        answer=$(curl --silent --show-error --fail-with-body --header "Authorization: Bearer $TB_TOKEN" "$TB_HOST/v0/jobs/$id")
+        answer=$(curl --silent --show-error --fail-with-body --header "Authorization: Bearer $TB_TOKEN" "$TB_HOST/v0/jobs/$1")
         status=$(printf '%s' "$answer" | field status)
         case $status in
             done) return 0 ;;
@@ -40,6 +36,15 @@ run_copy() {
         esac
         sleep "$JOB_POLL_SECONDS"
     done
-    echo "copy $1 is still ${status:-unknown} after $JOB_POLLS_MAX polls" >&2
+    echo "$2 is still ${status:-unknown} after $JOB_POLLS_MAX polls" >&2
     return 1
+}
+
+# Runs a copy pipe and waits until its job is done; fails when the job does.
+run_copy() {
+    local answer
+    echo "copy $1"
+    answer=$(curl --silent --show-error --fail-with-body --request POST --header "Authorization: Bearer $TB_TOKEN" "$TB_HOST/v0/pipes/$1/copy") ||
+        { echo "$answer" >&2; return 1; }
+    wait_for_job "$(printf '%s' "$answer" | field job.job_id)" "copy $1"
 }
