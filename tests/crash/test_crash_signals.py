@@ -150,7 +150,7 @@ def test_an_impatient_ctrl_c_during_a_deployment_leaves_all_or_nothing(
     time.sleep(delay)
     deploying.send_signal(signal.SIGINT)
     _, complaint = deploying.communicate(timeout=15)
-    assert deploying.returncode in (0, 130)
+    assert deploying.returncode in (0, 130, -signal.SIGINT)
     assert b"Traceback" not in complaint
 
     server.stop()

@@ -131,7 +131,7 @@ def test_the_pipes_that_read_it_are_listed(server: Server, name: str) -> None:
     [
         ({"schema": PLAIN}, "'name' is required"),
         ({"name": "@"}, "'schema' is required"),
-        ({"name": "@", "schema": "a Int32,,b String"}, "found nothing (1:9)"),
+        ({"name": "@", "schema": "a Int32,,b String"}, "found nothing (line 1, column 9)"),
         ({"name": "@", "schema": "a Int32, b"}, "Column 'b' has no type"),
         ({"name": "@", "schema": "a Integr"}, "Integr"),
         ({"name": "@", "schema": "a Int32, a String"}, "Column 'a' is there twice"),
