@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import count
 from secrets import token_hex
 
-from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from birdhouse.api.errors import answer_crash, answer_error, answer_unknown_route
@@ -19,57 +21,65 @@ from birdhouse.errors import BirdhouseError
 
 
 def build(parts: Parts) -> ASGIApp:
-    # Browsers post events and call endpoints from any page; the token in the request is what lets them.
-    cors = Middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
-    )
-    app = Starlette(
-        routes=ROUTES,
-        middleware=[cors],
-        exception_handlers={
-            BirdhouseError: answer_error,
-            HTTPException: answer_unknown_route,
-            Exception: answer_crash,
-        },
-    )
-    app.router.redirect_slashes = False
-    app.state.parts = parts
-    app.state.rates = Rates(parts.clock)
-    return WithRequestId(WithoutTrailingSlash(app))
+    return Application(parts)
 
 
-class WithRequestId:
-    """Names every answer in `X-Request-Id`, so that a caller's report and the server's records meet.
+class Application:
+    """What Starlette's own application does in five layers is done in one here: every layer costs each request.
 
-    A random text for the process and a number: cheaper than a random text each, and none is given twice.
+    `state` is where the routes find the parts, as with Starlette's application.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, parts: Parts) -> None:
+        self.state = State({"parts": parts, "rates": Rates(parts.clock)})
+        self._router = Router(ROUTES, redirect_slashes=False)
+        # Browsers post events and call endpoints from any page; the token in the request is what lets them.
+        self._for_browsers = CORSMiddleware(
+            self._answer, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
+        )
+        # A random text for the process and a number: cheaper than a random text each, and none is given twice.
         self._process = token_hex(8)
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
         request_id = f"{self._process}{next(self._numbers):016x}"
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope["app"] = self
+        scope["state"] = state = {"request_id": request_id, "has_begun": False}
+        _without_trailing_slash(scope)
 
         async def send_named(message: Message) -> None:
+            """Every answer has an `X-Request-Id`, so that a caller's report and the server's records meet."""
             if message["type"] == "http.response.start":
+                state["has_begun"] = True
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        await self._app(scope, receive, send_named)
+        from_browser = any(name == b"origin" for name, _ in scope["headers"])
+        await (self._for_browsers if from_browser else self._answer)(scope, receive, send_named)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._router(scope, receive, send)
+        except Exception as error:
+            if scope["state"]["has_begun"]:
+                raise
+            answer = await _error_answer(Request(scope, receive), error)
+            await answer(scope, receive, send)
 
 
-class WithoutTrailingSlash:
+async def _error_answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, BirdhouseError):
+        return await answer_error(request, error)
+    if isinstance(error, HTTPException):
+        return await answer_unknown_route(request, error)
+    return await answer_crash(request, error)
+
+
+def _without_trailing_slash(scope: Scope) -> None:
     """Clients write `/v0/x` and `/v0/x/` and follow no redirect: both are the same route."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if len(path) > 1 and path.endswith("/"):
-            scope["path"] = path.rstrip("/") or "/"
-            scope["raw_path"] = scope["path"].encode()
-        await self._app(scope, receive, send)
+    path = scope["path"]
+    if len(path) > 1 and path.endswith("/"):
+        scope["path"] = path.rstrip("/") or "/"
+        scope["raw_path"] = scope["path"].encode()
