@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -49,3 +50,6 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    finally:
+        # What was asked for is done: a Ctrl-C while the interpreter ends would make a success look like a death.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

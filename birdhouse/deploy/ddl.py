@@ -202,10 +202,6 @@ def drop_index(table: TableName, name: str) -> str:
     return f"ALTER TABLE {table} DROP INDEX {quote_identifier(name)}"
 
 
-def comment_table(table: TableName, comment: str) -> str:
-    return f"ALTER TABLE {table} MODIFY COMMENT {quote_string(comment)}"
-
-
 def create_database(name: str) -> str:
     return f"CREATE DATABASE IF NOT EXISTS {quote_identifier(name)} ENGINE = Atomic"
 

@@ -55,7 +55,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a statement cost. `rows_read` and `bytes_read` are read from storage; `written_rows` counts views too."""
+    """What a statement cost. `rows_read` and `bytes_read` are read from storage.
+
+    `result_rows` are the rows of the answer, or those that a writing statement wrote, into views as well.
+    """
 
     elapsed_seconds: float = 0.0
     rows_read: int = 0

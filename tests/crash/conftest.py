@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_server import ServerProcess
-
-Make = Callable[..., ServerProcess]
+from crash_server import Make, ServerProcess
 
 
 @pytest.fixture

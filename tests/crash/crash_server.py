@@ -172,3 +172,7 @@ def view(sql: str, target: str) -> str:
 
 def copy(sql: str, target: str, mode: str) -> str:
     return pipe(sql, "TYPE COPY", f"TARGET_DATASOURCE {target}", f"COPY_MODE {mode}")
+
+
+Make = Callable[..., ServerProcess]
+"""Makes a server, not started yet, that ends with the test."""

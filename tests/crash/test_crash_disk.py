@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Make
-from crash_server import ServerProcess, datasource, pipe, wait_for
+from crash_server import Make, ServerProcess, datasource, pipe, wait_for
 
 DISK_MEGABYTES = 96
 ROWS_PER_REQUEST = 200

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Make
-from crash_server import ServerProcess, copy, datasource, pipe, view
+from crash_server import Make, ServerProcess, copy, datasource, pipe, view
 
 PROJECT = {
     "datasources/rows.datasource": 'TOKEN "writer" APPEND\n\n' + datasource("id UInt64", "at DateTime"),
