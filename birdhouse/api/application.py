@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import count
 from secrets import token_hex
 
@@ -10,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Router
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from birdhouse.api.errors import answer_crash, answer_error, answer_unknown_route
@@ -32,6 +33,7 @@ class Application:
 
     def __init__(self, parts: Parts) -> None:
         self.state = State({"parts": parts, "rates": Rates(parts.clock)})
+        self._routers = _by_noun(ROUTES)
         self._router = Router(ROUTES, redirect_slashes=False)
         # Browsers post events and call endpoints from any page; the token in the request is what lets them.
         self._for_browsers = CORSMiddleware(
@@ -61,12 +63,26 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._router(scope, receive, send)
+            await self._routers.get(_noun(scope["path"]), self._router)(scope, receive, send)
         except Exception as error:
             if scope["state"]["has_begun"]:
                 raise
             answer = await _error_answer(Request(scope, receive), error)
             await answer(scope, receive, send)
+
+
+def _by_noun(routes: Sequence[Route]) -> Mapping[str, Router]:
+    """The routes by the noun of their path, in their order: so a request is compared with few of them."""
+    nouns: dict[str, list[Route]] = {}
+    for route in routes:
+        nouns.setdefault(_noun(route.path), []).append(route)
+    return {noun: Router(found, redirect_slashes=False) for noun, found in nouns.items()}
+
+
+def _noun(path: str) -> str:
+    """`pipes` of `/v0/pipes/name.json`, whatever the version; an empty text for a path of one segment."""
+    _, _, noun = path[1:].partition("/")
+    return noun.partition("/")[0]
 
 
 async def _error_answer(request: Request, error: Exception) -> Response:

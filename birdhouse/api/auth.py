@@ -14,8 +14,8 @@ from birdhouse.api.rate_limit import Rates
 
 def token_of(request: Request) -> str:
     """The text of the token, or an empty text. The query wins: the client sends both on some calls."""
-    token = request.query_params.get("token")
-    if token:
+    query = request.scope["query_string"]
+    if (b"token" in query or b"%" in query) and (token := request.query_params.get("token")):
         return token
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""

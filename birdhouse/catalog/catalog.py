@@ -21,10 +21,16 @@ class Catalog:
         self._clock = clock
         self._on_change = on_change
         self._workspaces: dict[str, Workspace] = {}
+        self._named: dict[str, Workspace] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def load(self) -> None:
-        self._workspaces = {each.id: each for each in await self._database.run(store.load_workspaces)}
+        for workspace in await self._database.run(store.load_workspaces):
+            self._publish(workspace)
+
+    def _publish(self, workspace: Workspace) -> None:
+        self._workspaces[workspace.id] = workspace
+        self._named[workspace.name] = workspace
 
     def workspaces(self) -> Iterable[Workspace]:
         return self._workspaces.values()
@@ -36,7 +42,7 @@ class Catalog:
         return found
 
     def named(self, name: str) -> Workspace | None:
-        return next((each for each in self._workspaces.values() if each.name == name), None)
+        return self._named.get(name)
 
     async def create_workspace(self, name: str) -> Workspace:
         """An empty workspace with its own signing key and database. Raises Conflict when the name is taken."""
@@ -44,7 +50,7 @@ class Catalog:
         workspace = Workspace(identity, name, f"w_{identity.replace('-', '')}")
         now = self._clock.now()
         await self._database.run(lambda connection: store.add_workspace(connection, workspace, new_signing_key(), now))
-        self._workspaces[workspace.id] = workspace
+        self._publish(workspace)
         return workspace
 
     @asynccontextmanager
@@ -60,7 +66,7 @@ class Catalog:
         deleted = [identity for identity in before.by_id if identity not in after.by_id]
 
         def publish() -> None:
-            self._workspaces[after.id] = after
+            self._publish(after)
             self._on_change()
 
         await self._database.run(

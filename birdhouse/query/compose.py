@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
@@ -14,7 +15,7 @@ from birdhouse.language.datafile.model import Node
 from birdhouse.language.sql.rewrite import Replacement, replace_tables
 from birdhouse.language.sql.statements import CheckedSelect, check_select
 from birdhouse.language.sql.tables import GENERAL_TABLE_FUNCTIONS, TableRef
-from birdhouse.language.template import Hints, is_template, parse_template, render, template_body
+from birdhouse.language.template import Hints, Slots, is_template, parse_template, render, template_body
 
 DEPTH_MAX = 64
 """How deep nodes and pipes may be nested. Cycles are refused at push; this bounds what templates choose later."""
@@ -25,6 +26,12 @@ CHECKED_LENGTH_MAX = 8192
 
 A node without a template has the same text in each call.
 """
+
+REPLACED_KEPT = 1024
+"""How many texts are remembered with their tables replaced; they have slots in the place of values."""
+
+FILLED_LENGTH_MAX = 65_536
+"""Longer SQL is composed as it is: then the parser sees that it is not too long."""
 
 RESULT_OF_PIPE = "_"
 """What `q` and `pipeline` call the result of the pipe they are about."""
@@ -46,7 +53,7 @@ class Composer:
 
     `filters` are conditions by resource name; every use of such a data source or pipe, however deep, becomes a
     filtered subquery. `table_functions` are those that its nodes may use. `check` renders templates with stand-ins
-    for missing values, as a push does.
+    for missing values, as a push does. With `slots` the composed SQL still has to be filled.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class Composer:
         secrets: Mapping[str, str] | None = None,
         table_functions: frozenset[str] = GENERAL_TABLE_FUNCTIONS,
         check: bool = False,
+        slots: Slots | None = None,
     ) -> None:
         self._workspace = workspace
         self._services = services
@@ -67,6 +75,7 @@ class Composer:
         self._secrets = secrets or {}
         self._table_functions = table_functions
         self._check = check
+        self._slots = slots
         self._done: dict[tuple[str, str], str] = {}
         self._open: list[tuple[str, str]] = []
         self._query_parameters: dict[str, str] = {}
@@ -110,7 +119,7 @@ class Composer:
         if not is_template(sql):
             return sql
         template = parse_template(template_body(sql))
-        rendered = render(template, self._parameters, secrets=self._secrets, check=self._check)
+        rendered = render(template, self._parameters, secrets=self._secrets, check=self._check, slots=self._slots)
         self._depends_on_time |= "job_timestamp" in template.names - self._parameters.keys()
         self._query_parameters.update(rendered.query_parameters)
         self._follow(rendered.hints)
@@ -131,7 +140,9 @@ class Composer:
                 replacements[ref.database, ref.name] = (replacement.database, replacement.table)
             else:
                 replacements[ref.database, ref.name] = replacement
-        return replace_tables(checked.sql, replacements, functions_allowed=self._table_functions)
+        if self._slots is None:
+            return replace_tables(checked.sql, replacements, functions_allowed=self._table_functions)
+        return _remembered_replaced(checked.sql, tuple(replacements.items()), self._table_functions)
 
     def _replacement(self, ref: TableRef, pipe: Pipe | None, result_of: Pipe | None) -> TableName | str:
         """A physical table or the text of a subquery."""
@@ -196,6 +207,28 @@ def _checked(sql: str, table_functions: frozenset[str]) -> CheckedSelect:
 
 
 _remembered = lru_cache(maxsize=CHECKED_KEPT)(_checked)
+
+
+@lru_cache(maxsize=REPLACED_KEPT)
+def _remembered_replaced(
+    sql: str, replacements: tuple[tuple[tuple[str, str], Replacement], ...], table_functions: frozenset[str]
+) -> str:
+    return replace_tables(sql, dict(replacements), functions_allowed=table_functions)
+
+
+def compose(work: Callable[[Slots | None], Composed]) -> Composed:
+    """What `work` composes with the slots it is given, filled. Where that does not do, it is given none.
+
+    So calls that differ in values alone share all the parser's work. What is wrong with a query is told from its own
+    text, without slots.
+    """
+    slots = Slots()
+    with suppress(BirdhouseError):
+        composed = work(slots)
+        sql = slots.fill(composed.sql)
+        if sql is not None and len(sql) <= FILLED_LENGTH_MAX:
+            return replace(composed, sql=sql)
+    return work(None)
 
 
 def _placed(error: TemplateError | SqlError, pipe: Pipe, node: Node) -> BirdhouseError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import Pipe
@@ -32,7 +32,7 @@ async def located(
     workspace: Workspace,
     pipe: Pipe | None,
     parameters: Mapping[str, str],
-    services: Workspace | None,
+    services: Callable[[], Workspace | None],
     error: SqlError,
 ) -> SqlError:
     """The same error in the words of the workspace, with the node in its detail: the first that fails by itself.
@@ -47,7 +47,7 @@ async def located(
         if node is None:
             continue
         try:
-            composed = Composer(workspace, parameters, services=services).node(each, node)
+            composed = Composer(workspace, parameters, services=services()).node(each, node)
             await engine.select(Query(f"DESCRIBE TABLE (\n{composed.sql}\n)", "Null", composed.query_parameters))
         except SqlError as failure:
             line = line_of_word(node.sql, failure.quoted_word)

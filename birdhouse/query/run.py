@@ -17,8 +17,9 @@ from birdhouse.errors import MissingScope, NotFound, SqlError, TooLarge
 from birdhouse.language.datafile.model import NodeKind
 from birdhouse.language.sql.statements import SYSTEM_TABLES_ALLOWED, split_format
 from birdhouse.language.sql.tables import tables
+from birdhouse.language.template import Slots
 from birdhouse.query.answer import Answer, StreamedAnswer
-from birdhouse.query.compose import RESULT_OF_PIPE, Composed, Composer
+from birdhouse.query.compose import RESULT_OF_PIPE, Composed, Composer, compose
 from birdhouse.query.filters import row_filters
 from birdhouse.query.formats import Format, endpoint_format, sql_format
 from birdhouse.query.locate import located
@@ -140,8 +141,12 @@ class QueryRunner:
         if composed is not None:
             self._composed.move_to_end(key)
             return composed
-        composer = Composer(workspace, parameters, services=self._services(), filters=filters)
-        composed = composer.pipe(pipe) if q is None else composer.select(q, result_of=pipe)
+
+        def work(slots: Slots | None) -> Composed:
+            composer = Composer(workspace, parameters, services=self._services(), filters=filters, slots=slots)
+            return composer.pipe(pipe) if q is None else composer.select(q, result_of=pipe)
+
+        composed = compose(work)
         if composed.is_repeatable:
             self._composed[key] = composed
         if len(self._composed) > COMPOSED_KEPT:
@@ -154,7 +159,7 @@ class QueryRunner:
         sql = f"EXPLAIN {composed.sql}" if request.explain else composed.sql
         limits = Limits(threads=composed.max_threads)
         query = Query(sql, form.engine, composed.query_parameters, limits, request.settings)
-        placed = partial(located, self._engine, workspace, pipe, request.parameters, self._services())
+        placed = partial(located, self._engine, workspace, pipe, request.parameters, self._services)
         if form.row_format is not None and not request.explain:
             return StreamedAnswer(form, self._streamed(query, form, placed))
         try:

@@ -19,12 +19,14 @@ from birdhouse.language.template.render import (
     template_body,
 )
 from birdhouse.language.template.run import Hints
+from birdhouse.language.template.slots import Slots
 
 __all__ = [
     "RESERVED_NAMES",
     "Hints",
     "Parameter",
     "Rendered",
+    "Slots",
     "Template",
     "Value",
     "is_template",

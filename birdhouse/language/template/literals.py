@@ -61,15 +61,23 @@ class TypedInteger(int):
 
     type: str
 
+    @property
+    def digits(self) -> str:
+        return str(int(self))
+
     def __str__(self) -> str:
-        return f"to{self.type}('{int(self)}')"
+        return f"to{self.type}('{self.digits}')"
 
 
 class TypedFloat(float):
     type: str
 
+    @property
+    def digits(self) -> str:
+        return str(float(self))
+
     def __str__(self) -> str:
-        return f"to{self.type}('{float(self)}')"
+        return f"to{self.type}('{self.digits}')"
 
 
 def typed_integer(value: Any, type: str) -> TypedInteger:

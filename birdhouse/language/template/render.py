@@ -21,6 +21,7 @@ from birdhouse.language.template.parameters import (
 )
 from birdhouse.language.template.parse import parse_tree
 from birdhouse.language.template.run import Hints, Run
+from birdhouse.language.template.slots import Slots
 from birdhouse.language.template.statements import Step, compile_body
 from birdhouse.language.template.values import array_elements
 
@@ -120,13 +121,16 @@ def render(
     check: bool = False,
     job_timestamp: str | None = None,
     clock: Clock = _SYSTEM_CLOCK,
+    slots: Slots | None = None,
 ) -> Rendered:
     """With `check` placeholders stand in for the parameters not given, as when a pipe is saved.
+
+    With `slots` values that are whole literals are kept there, and the SQL has slots in their place.
 
     Raises TemplateError, and CustomTemplateError where the template asks for it.
     """
     names = _names(template, parameters, job_timestamp, clock)
-    run = Run(names, secrets, check)
+    run = Run(names, secrets, check, slots)
     try:
         template.step(run)
     except MissingParameter as error:

@@ -16,6 +16,7 @@ from birdhouse.language.template.limits import (
     TemplateLimit,
 )
 from birdhouse.language.template.literals import Placeholder
+from birdhouse.language.template.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,16 @@ class Run:
         "query_parameters",
         "secrets",
         "size",
+        "slots",
     )
 
-    def __init__(self, names: dict[str, Any], secrets: Mapping[str, str], check: bool) -> None:
+    def __init__(
+        self, names: dict[str, Any], secrets: Mapping[str, str], check: bool, slots: Slots | None = None
+    ) -> None:
         self.names = names
         self.secrets = secrets
         self.check = check
+        self.slots = slots
         self.out: list[str] = []
         self.size = 0
         self.iterations = 0

@@ -8,8 +8,9 @@ from enum import Enum
 from birdhouse.language.template.expressions import compile_block, compile_output, compile_target, turns
 from birdhouse.language.template.failures import as_template_error
 from birdhouse.language.template.limits import TemplateLimit
-from birdhouse.language.template.literals import Sql, to_sql
+from birdhouse.language.template.literals import Sql, TypedFloat, TypedInteger, to_sql
 from birdhouse.language.template.run import Run
+from birdhouse.language.template.slots import Slots
 from birdhouse.language.template.tree import (
     Break,
     Continue,
@@ -82,12 +83,26 @@ def _output(node: Output) -> Step:
     def output(run: Run) -> None:
         try:
             value = evaluate(run)
-            run.write(value if type(value) is Sql else to_sql(value, source))
+            if type(value) is Sql:
+                run.write(value)
+            elif run.slots is not None and isinstance(value, _SLOTTED):
+                run.write(_in_slot(value, run.slots))
+            else:
+                run.write(to_sql(value, source))
             run.check_time()
         except Exception as error:
             raise as_template_error(error, line) from error
 
     return output
+
+
+_SLOTTED = (str, TypedInteger, TypedFloat)
+
+
+def _in_slot(value: str | TypedInteger | TypedFloat, slots: Slots) -> str:
+    if isinstance(value, str):
+        return slots.literal(value)
+    return f"to{value.type}({slots.literal(value.digits)})"
 
 
 def _if(node: If) -> Step:
