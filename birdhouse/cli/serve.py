@@ -60,6 +60,7 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
                 signals.stop = server.stop
                 # Modules and parts stay for good: the collector need not go through them again and again.
                 gc.freeze()
+                gc.enable()
                 await server.serve(sockets=[listener])
                 await parts.jobs.stop(seconds=server.seconds_left)
         except asyncio.CancelledError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,9 @@ def start(
 
     Example: birdhouse start --port 7181 --data-dir ~/birdhouse
     """
-    # Loading the engine takes a second, which the other commands should not wait for.
+    # Loading the engine takes a second, which the other commands should not wait for. What is loaded stays, so the
+    # collector would look through it for nothing; `serve` turns it on again.
+    gc.disable()
     from birdhouse.cli.serve import run, serve
 
     settings = load_settings({"host": host, "port": port, "data_dir": data_dir})
