@@ -37,12 +37,18 @@ from birdhouse.jobs.imports import ImportRunner
 from birdhouse.jobs.job import JobKind
 from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
+from birdhouse.jobs.records import JobRecords
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
 from birdhouse.query.run import QueryRunner
 from birdhouse.settings import Settings
 from birdhouse.usage.definitions import service_datafiles
+from birdhouse.usage.event_appends import EventAppends
+from birdhouse.usage.operations import Operation
 from birdhouse.usage.recorder import Recorder
+from birdhouse.usage.storage import StorageSamples
+from birdhouse.usage.triggers import Triggers
+from birdhouse.usage.workspaces import KnownWorkspace
 
 
 @asynccontextmanager
@@ -62,6 +68,8 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
         await _prepare(parts)
         parts.recorder.start()
         stack.push_async_callback(parts.recorder.stop)
+        parts.storage_samples.start()
+        stack.push_async_callback(parts.storage_samples.stop)
         await parts.jobs.start()
         stack.push_async_callback(parts.jobs.stop)
         stack.push_async_callback(parts.batches.close)
@@ -115,8 +123,22 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     )
     tokens = TokenStore(database, clock, fixed)
     catalog = Catalog(database, clock, on_change=tokens.changed)
+
+    def services() -> Workspace | None:
+        return catalog.named(SERVICE_WORKSPACE)
+
+    def workspaces() -> list[Workspace]:
+        return [each for each in catalog.workspaces() if each.name != SERVICE_WORKSPACE]
+
+    recorder = Recorder(engine, services, is_on=settings.usage_recorded)
+    event_appends = EventAppends(clock)
+    recorder.ask(event_appends.operations)
+    recorder.follow(Operation, Triggers(engine, catalog).follow)
+    storage_samples = StorageSamples(
+        engine, workspaces, clock, recorder.note, interval_seconds=settings.storage_sample_seconds
+    )
     gate = WriteGate(engine)
-    deployer = Deployer(gate, catalog, clock)
+    deployer = Deployer(gate, catalog, clock, recorder.note)
     encoders = Encoders()
     batches = Batches(
         gate,
@@ -126,14 +148,20 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     )
     files = Files(gate, settings.data_dir / "files")
 
-    def services() -> Workspace | None:
-        return catalog.named(SERVICE_WORKSPACE)
-
     limits = Limits(seconds=settings.job_seconds_max, memory_bytes=settings.job_memory_bytes_max)
     runners: dict[str, Runner] = {
         JobKind.COPY: CopyRunner(gate, catalog, services, limits),
         JobKind.POPULATE: PopulateRunner(gate, catalog, services, limits, deployer.unlink),
-        JobKind.IMPORT: ImportRunner(gate, catalog, services, files, http, size_bytes_max=settings.upload_bytes_max),
+        JobKind.IMPORT: ImportRunner(
+            gate,
+            catalog,
+            services,
+            files,
+            http,
+            size_bytes_max=settings.upload_bytes_max,
+            clock=clock,
+            note=recorder.note,
+        ),
         JobKind.DELETE: DeleteRunner(gate, catalog, services, limits),
     }
     return Parts(
@@ -149,9 +177,18 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         batches=batches,
         events=Events(batches, encoders, body_bytes_max=settings.event_body_bytes_max),
         files=files,
-        jobs=JobQueue(database, clock, runners, workers=settings.job_workers, kept_hours=settings.jobs_kept_hours),
+        jobs=JobQueue(
+            database,
+            clock,
+            runners,
+            workers=settings.job_workers,
+            kept_hours=settings.jobs_kept_hours,
+            observe=JobRecords(recorder.note).observe,
+        ),
         deployer=deployer,
-        recorder=Recorder(engine, services),
+        recorder=recorder,
+        event_appends=event_appends,
+        storage_samples=storage_samples,
     )
 
 
@@ -168,6 +205,18 @@ async def _prepare(parts: Parts) -> None:
         await reconcile(parts.engine, workspace, unfinished_jobs)
         if workspace.name != SERVICE_WORKSPACE:
             await parts.tokens.create_defaults(workspace.id)
+            parts.recorder.note(await _known(parts, workspace))
     services = parts.catalog.named(SERVICE_WORKSPACE)
     assert services is not None
     await deploy_project(parts.deployer, parts.tokens, parts.tags, services.id, dict(service_datafiles()))
+
+
+async def _known(parts: Parts, workspace: Workspace) -> KnownWorkspace:
+    """A workspace is as old as the token that was made with it."""
+    admin = await parts.tokens.default(workspace.id, TokenOrigin.ADMIN)
+    return KnownWorkspace(
+        workspace_id=workspace.id,
+        name=workspace.name,
+        database=workspace.database,
+        created_at=admin.created_at if admin else parts.clock.now(),
+    )

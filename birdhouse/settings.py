@@ -120,6 +120,13 @@ class Settings(BaseSettings):
         description="Most bytes of events that may wait to be written; beyond, senders are told to retry.",
     )
 
+    usage_recorded: bool = Field(
+        True, description="Whether requests, operations and jobs are recorded in the service data sources."
+    )
+    storage_sample_seconds: float = Field(
+        600, gt=0, description="How often the size of every data source is recorded in `tinybird.datasources_storage`."
+    )
+
     user_token: str = Field(
         "",
         pattern=FIXED_TOKEN,

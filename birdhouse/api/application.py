@@ -19,6 +19,7 @@ from birdhouse.api.parts import Parts
 from birdhouse.api.rate_limit import Rates
 from birdhouse.api.routes import ROUTES
 from birdhouse.errors import BirdhouseError
+from birdhouse.usage.request import begin_request
 
 
 def build(parts: Parts) -> ASGIApp:
@@ -47,6 +48,7 @@ class Application:
         if scope["type"] != "http":
             return
         request_id = f"{self._process}{next(self._numbers):016x}"
+        begin_request(request_id)
         scope["app"] = self
         scope["state"] = state = {"request_id": request_id, "has_begun": False}
         _without_trailing_slash(scope)

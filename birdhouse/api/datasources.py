@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from starlette.responses import Response
@@ -18,10 +19,11 @@ from birdhouse.catalog.resources import DataSource
 from birdhouse.deploy.deployer import SERVICE_WORKSPACE
 from birdhouse.deploy.plan import AlterDataSource
 from birdhouse.engine.types import Limits
-from birdhouse.errors import InvalidInput, NothingToAlter
+from birdhouse.errors import BirdhouseError, InvalidInput, NothingToAlter
 from birdhouse.ingest.truncate import truncate as truncate_table
 from birdhouse.jobs.delete import delete_payload, rows_to_delete
 from birdhouse.jobs.job import JobKind
+from birdhouse.usage.operations import EventType, Operation
 
 
 async def index(call: Call) -> Response:
@@ -123,8 +125,28 @@ async def truncate(call: Call) -> Response:
     """Removes all rows. What views made of them stays."""
     require(call.grants.may_create_datasource())
     datasource = call.workspace.datasource(call.name)
-    await truncate_table(call.parts.engine, datasource.table)
+    started = time.perf_counter()
+    try:
+        await truncate_table(call.parts.engine, datasource.table)
+    except BirdhouseError as error:
+        _note_truncate(call, datasource, time.perf_counter() - started, str(error))
+        raise
+    _note_truncate(call, datasource, time.perf_counter() - started)
     return json_response({})
+
+
+def _note_truncate(call: Call, datasource: DataSource, seconds: float, error: str | None = None) -> None:
+    call.parts.recorder.note(
+        Operation(
+            workspace_id=call.workspace.id,
+            timestamp=call.parts.clock.now(),
+            event_type=EventType.TRUNCATE,
+            datasource_id=datasource.id,
+            datasource_name=datasource.name,
+            elapsed_time=seconds,
+            error=error,
+        )
+    )
 
 
 async def delete_rows(call: Call) -> Response:

@@ -8,13 +8,15 @@ from birdhouse.access.check import require
 from birdhouse.api.call import Call
 from birdhouse.api.responses import json_response
 from birdhouse.deploy.project import deploy_project
-from birdhouse.errors import InvalidInput
+from birdhouse.errors import BirdhouseError, InvalidInput
+from birdhouse.usage.releases import Release
 
 
 async def create(call: Call) -> Response:
     """Deploys a project, `{"files": {"datasources/events.datasource": text, …}}`: all of it or nothing.
 
-    Includes are expanded already. Answers the steps in words; with `dry_run=true` those that would be taken.
+    Includes are expanded already. Answers the steps in words; with `dry_run=true` those that would be taken. `commit`
+    is kept with the deployment in `tinybird.releases_log`.
     """
     require(call.grants.may_create_datasource())
     require(call.grants.may_create_pipe())
@@ -25,7 +27,28 @@ async def create(call: Call) -> Response:
         raise InvalidInput('The body must be {"files": {"path": "text of the datafile"}}')
     dry_run = call.flag("dry_run")
     parts = call.parts
-    deployment = await deploy_project(
-        parts.deployer, parts.tokens, parts.tags, call.workspace.id, files, grants=call.grants, dry_run=dry_run
-    )
+    try:
+        deployment = await deploy_project(
+            parts.deployer, parts.tokens, parts.tags, call.workspace.id, files, grants=call.grants, dry_run=dry_run
+        )
+    except BirdhouseError as error:
+        if not dry_run:
+            _note(call, str(error))
+        raise
+    if not dry_run:
+        _note(call)
     return json_response({"steps": deployment.steps, "dry_run": dry_run, "files": len(files)})
+
+
+def _note(call: Call, error: str = "") -> None:
+    call.parts.recorder.note(
+        Release(
+            workspace_id=call.workspace.id,
+            timestamp=call.parts.clock.now(),
+            event_type="deploy",
+            commit=call.text("commit"),
+            token=call.grants.token_id,
+            token_name=call.grants.token_name,
+            error=error,
+        )
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.responses import Response
 
 from birdhouse.access.check import Refused, require
@@ -10,8 +12,11 @@ from birdhouse.api.call import Call, read_body, required
 from birdhouse.api.datasource_form import definition_of, desired
 from birdhouse.api.responses import json_response
 from birdhouse.catalog.resources import DataSource
-from birdhouse.errors import InvalidRows, SqlError
+from birdhouse.errors import BirdhouseError, InvalidRows, SqlError
+from birdhouse.ingest.events import Appended
 from birdhouse.ingest.target import Target
+from birdhouse.usage.event_appends import EventAppend
+from birdhouse.usage.request import current_request_id
 
 
 async def append(call: Call) -> Response:
@@ -30,6 +35,7 @@ async def append(call: Call) -> Response:
     if not body.strip():
         raise InvalidRows("The body is empty", hint="Send one JSON object per line.")
     datasource = found if isinstance(found, DataSource) else await _created(call, name, body)
+    started = time.perf_counter()
     try:
         appended = await call.parts.events.append(
             target_of(datasource),
@@ -37,11 +43,28 @@ async def append(call: Call) -> Response:
             encoding=call.request.headers.get("content-encoding"),
             format=call.text("format", "ndjson"),
         )
-    except SqlError:
-        call.workspace.datasource(datasource.id)  # it may have been deleted meanwhile; that is what to tell then
+    except BirdhouseError as error:
+        if isinstance(error, SqlError):
+            call.workspace.datasource(datasource.id)  # it may have been deleted meanwhile; that is what to tell then
+        _note(call, datasource, EventAppend(time.perf_counter() - started, error=str(error)))
         raise
+    _note(call, datasource, _recorded(appended, time.perf_counter() - started))
     counts = {"successful_rows": appended.successful_rows, "quarantined_rows": appended.quarantined_rows}
     return json_response(counts, 200 if call.flag("wait") else 202)
+
+
+def _note(call: Call, datasource: DataSource, append: EventAppend) -> None:
+    call.parts.event_appends.add(call.grants.workspace_id, datasource, current_request_id(), append)
+
+
+def _recorded(appended: Appended, seconds: float) -> EventAppend:
+    return EventAppend(
+        seconds,
+        rows=appended.successful_rows,
+        quarantined_rows=appended.quarantined_rows,
+        written_bytes=appended.written_bytes,
+        quarantined_bytes=appended.quarantined_bytes,
+    )
 
 
 async def _created(call: Call, name: str, body: bytes) -> DataSource:

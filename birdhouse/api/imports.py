@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -29,17 +30,29 @@ from birdhouse.deploy.deployer import SERVICE_WORKSPACE
 from birdhouse.errors import BirdhouseError, InvalidParameter, InvalidRows, NameTaken
 from birdhouse.ingest.delimited import Dialect, detect_dialect
 from birdhouse.ingest.files import FileFormat, Imported
+from birdhouse.ingest.record import ImportRecord, ImportSubject
 from birdhouse.jobs.condition import checked_condition
 from birdhouse.jobs.imports import format_of_url, import_payload
 from birdhouse.jobs.job import JobKind
 from birdhouse.language.datafile.model import DataSourceDefinition
 from birdhouse.metadata.identifiers import new_id
+from birdhouse.usage.operations import EventType
 
 CREATE, APPEND, REPLACE = "create", "append", "replace"
 MODES = (CREATE, APPEND, REPLACE)
 HEAD_BYTES = 64 * 1024
 _FORMATS = {**{each.value: each for each in FileFormat}, "json": FileFormat.NDJSON, "jsonl": FileFormat.NDJSON}
 _NEW_LINES = frozenset({"", "\n", "\r\n", "\\n", "\\r\\n"})
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An uploaded file; `name` is what the sender calls it, if anything."""
+
+    path: Path
+    format: FileFormat
+    name: str
+    import_id: str
 
 
 async def create(call: Call) -> Response:
@@ -144,14 +157,13 @@ async def _from_upload(call: Call, query: Mapping[str, str], mode: str, body: by
 
 async def _imported(call: Call, path: Path, upload: Upload, values: Mapping[str, str], mode: str) -> Response:
     format = await asyncio.to_thread(_format_of, path, upload.file_name, values.get("format", ""))
-    import_id = new_id()
+    file = _File(path, format, upload.file_name, new_id())
     if mode == CREATE:
         async with _created_for(call, path, values) as datasource:
-            imported = await _append(call, datasource, path, format, values, import_id)
+            imported = await _append(call, datasource, file, values)
     else:
         datasource = _target(call, values, mode)
-        write = _replace if mode == REPLACE else _append
-        imported = await write(call, datasource, path, format, values, import_id)
+        imported = await (_replace if mode == REPLACE else _append)(call, datasource, file, values)
     datasource = call.workspace.datasource(datasource.id)
     content = await datasource_of(call.parts.engine, call.workspace, datasource)
     return json_response({"datasource": content, **_counts(imported, datasource.name)})
@@ -189,25 +201,40 @@ async def _definition_with(values: Mapping[str, str], sample: Callable[[], Await
     return definition_of({**values, "schema": schema})
 
 
-async def _append(
-    call: Call, datasource: DataSource, path: Path, format: FileFormat, values: Mapping[str, str], import_id: str
-) -> Imported:
-    target = target_of(datasource)
-    dialect = await asyncio.to_thread(_dialect, values, path, datasource)
-    return await call.parts.files.append(target, path, format, import_id=import_id, dialect=dialect)
+async def _append(call: Call, datasource: DataSource, file: _File, values: Mapping[str, str]) -> Imported:
+    with _record(call, datasource, file, EventType.APPEND) as record:
+        dialect = await asyncio.to_thread(_dialect, values, file.path, datasource)
+        imported = await call.parts.files.append(
+            target_of(datasource), file.path, file.format,
+            import_id=file.import_id, dialect=dialect, on_block=record.block,
+        )  # fmt: skip
+        return record.done(imported)
 
 
-async def _replace(
-    call: Call, datasource: DataSource, path: Path, format: FileFormat, values: Mapping[str, str], import_id: str
-) -> Imported:
-    condition = _condition(call, values)
-    dialect = await asyncio.to_thread(_dialect, values, path, datasource)
-    # Held still: a schema that changes while the new rows are gathered would be changed back by the exchange.
-    async with call.parts.catalog.changing(call.workspace.id) as workspace:
-        target = target_of(workspace.datasource(datasource.id))
-        return await call.parts.files.replace(
-            target, path, format, import_id=import_id, dialect=dialect, condition=condition
-        )
+async def _replace(call: Call, datasource: DataSource, file: _File, values: Mapping[str, str]) -> Imported:
+    with _record(call, datasource, file, EventType.REPLACE) as record:
+        condition = _condition(call, values)
+        dialect = await asyncio.to_thread(_dialect, values, file.path, datasource)
+        # Held still: a schema that changes while the new rows are gathered would be changed back by the exchange.
+        async with call.parts.catalog.changing(call.workspace.id) as workspace:
+            target = target_of(workspace.datasource(datasource.id))
+            imported = await call.parts.files.replace(
+                target, file.path, file.format,
+                import_id=file.import_id, dialect=dialect, condition=condition, on_block=record.block,
+            )  # fmt: skip
+        return record.done(imported)
+
+
+def _record(call: Call, datasource: DataSource, file: _File, event_type: EventType) -> ImportRecord:
+    subject = ImportSubject(
+        workspace_id=call.workspace.id,
+        datasource=datasource,
+        event_type=event_type,
+        import_id=file.import_id,
+        source=file.name,
+        format=file.format,
+    )
+    return ImportRecord(call.parts.recorder.note, call.parts.clock, subject)
 
 
 def _condition(call: Call, values: Mapping[str, str]) -> str | None:

@@ -18,7 +18,9 @@ from birdhouse.jobs.queue import JobQueue
 from birdhouse.metadata.database import Database
 from birdhouse.query.run import QueryRunner
 from birdhouse.settings import Settings
+from birdhouse.usage.event_appends import EventAppends
 from birdhouse.usage.recorder import Recorder
+from birdhouse.usage.storage import StorageSamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +40,5 @@ class Parts:
     jobs: JobQueue
     deployer: Deployer
     recorder: Recorder
+    event_appends: EventAppends
+    storage_samples: StorageSamples

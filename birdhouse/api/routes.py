@@ -22,6 +22,7 @@ from birdhouse.api import (
     nodes,
     openapi,
     pipes,
+    service_datasources,
     sql,
     sql_helpers,
     tags,
@@ -122,6 +123,8 @@ ROUTES: Sequence[Route] = [
     Route("/v0/connections/bigquery", to(connectors.bigquery)),
     # Projects
     Route("/v0/deployments", to(deployments.create), methods=["POST"]),
+    # Monitoring
+    Route("/v0/service_datasources/refresh", to(service_datasources.refresh), methods=["POST"]),
     # The server
     Route("/tokens", local.tokens),
     Route("/health", health.health),

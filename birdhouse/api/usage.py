@@ -20,7 +20,7 @@ from birdhouse.catalog.resources import Pipe
 from birdhouse.engine.types import Statistics
 from birdhouse.errors import BirdhouseError
 from birdhouse.query.answer import Answer, StreamedAnswer
-from birdhouse.usage.recorder import QUERY_API, Requested
+from birdhouse.usage.requests import QUERY_API, Requested
 
 Work = Callable[[Mapping[str, str]], Coroutine[Any, Any, Answer | StreamedAnswer]]
 
@@ -95,18 +95,18 @@ class _Note:
         call.parts.recorder.note(
             Requested(
                 workspace_id=call.grants.workspace_id,
-                started_at=self._started_at,
+                start_datetime=self._started_at,
                 pipe_id=self._subject.pipe_id,
                 pipe_name=self._subject.pipe_name,
-                token_id=call.grants.token_id,
+                token=call.grants.token_id,
                 token_name=call.grants.token_name,
-                seconds=seconds,
-                rows_read=statistics.rows_read,
-                bytes_read=statistics.bytes_read,
+                duration=seconds,
+                read_rows=statistics.rows_read,
+                read_bytes=statistics.bytes_read,
                 result_rows=statistics.result_rows,
                 url=url_without_token(request.scope["path"], request.scope.get("query_string", b"")),
-                status=status,
-                error=error,
+                status_code=status,
+                error_message=error,
                 request_id=request.scope["state"]["request_id"],
                 parameters={name: value for name, value in parameters.items() if name != "token"},
                 method=request.method,

@@ -14,8 +14,8 @@ from birdhouse.api.call import Call
 from birdhouse.api.responses import json_response
 from birdhouse.clock import wire_time
 from birdhouse.errors import Forbidden, InvalidInput, NotFound
+from birdhouse.usage.workspaces import PLAN
 
-PLAN = "self-hosted"
 USER_ID = str(uuid5(NAMESPACE_URL, f"mailto:{LOCAL_EMAIL}"))
 """Clients need one person to name as owner: the one who runs the server."""
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from birdhouse.catalog.resources import DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.errors import BirdhouseError
-from birdhouse.language.datafile.model import PipeDefinition
+from birdhouse.language.datafile.model import Node, PipeDefinition
 from birdhouse.language.sql.tables import tables
 from birdhouse.language.template import is_template, parse_template, render, table_names, template_body
 
@@ -61,6 +61,29 @@ def _resource_read(workspace: Workspace, name: str) -> DataSource | Pipe | None:
     if found is None and workspace.quarantine_of(name) is not None:
         found = workspace.resources.get(name.removesuffix("_quarantine"))
     return found
+
+
+def read_by_node(workspace: Workspace, pipe: Pipe, node: Node) -> frozenset[str]:
+    """The names, other than pipes', that the result of a node depends on; `database.name` where one was written."""
+    found: set[str] = set()
+    seen = {(pipe.name, node.name)}
+    waiting = [(pipe, node)]
+    while waiting:
+        reader, read = waiting.pop()
+        for name in references(read.sql):
+            other = workspace.resources.get(name)
+            if (own := reader.definition.node(name)) is not None:
+                following = (reader, own)
+            elif isinstance(other, Pipe):
+                following = (other, other.output)
+            else:
+                found.add(name)
+                continue
+            key = (following[0].name, following[1].name)
+            if key not in seen:
+                seen.add(key)
+                waiting.append(following)
+    return frozenset(found)
 
 
 def readers(workspace: Workspace, name: str) -> tuple[Pipe, ...]:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
-from birdhouse.catalog.workspace import Workspace
+from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.deploy import ddl
 from birdhouse.deploy.apply import create_quarantine
 from birdhouse.deploy.draft import Draft, line_of, with_datasource
@@ -109,7 +109,7 @@ class DraftCheck:
                 return
             if columns is None:
                 continue
-            if node.kind is NodeKind.MATERIALIZED:
+            if node.kind is NodeKind.MATERIALIZED and not self._reads_services(pipe, node):
                 await self._materialized(pipe, node, columns)
             elif node.kind is NodeKind.COPY:
                 self._target(pipe, node.target_datasource or "", columns)
@@ -127,6 +127,18 @@ class DraftCheck:
         if pipe.kind is NodeKind.COPY and table_functions(sql) - GENERAL_TABLE_FUNCTIONS:
             return None
         return await describe(self._engine, sql)
+
+    def _reads_services(self, pipe: Pipe, node: Node) -> bool:
+        """Refuses a view that would never run."""
+        names = lineage.read_by_node(self._scratch, pipe, node)
+        read = sorted(name for name in names if name.startswith(f"{SERVICE_DATABASE}."))
+        if read:
+            error = SqlError(
+                f"A materialized view cannot read '{read[0]}'",
+                hint="No view is told of the rows of service data sources. Make the node a copy: TYPE COPY.",
+            )
+            self.problems.append(_in_node(error, pipe, node, self.draft))
+        return bool(read)
 
     async def _materialized(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
         target = node.datasource or ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from birdhouse.catalog.catalog import Catalog
@@ -15,8 +16,11 @@ from birdhouse.deploy.check import DraftCheck
 from birdhouse.deploy.draft import Desired, make_draft
 from birdhouse.deploy.explain import explain
 from birdhouse.deploy.plan import Plan, make_plan
+from birdhouse.deploy.records import exchange, operations_of
 from birdhouse.errors import BirdhouseError, DeploymentRefused
 from birdhouse.jobs.gate import WriteGate
+from birdhouse.usage.operations import Operation
+from birdhouse.usage.row import Note, not_recorded
 
 SERVICE_WORKSPACE = "tinybird"
 """The workspace that holds the service data sources. No token belongs to it."""
@@ -32,10 +36,11 @@ class Deployment:
 
 
 class Deployer:
-    def __init__(self, engine: WriteGate, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, engine: WriteGate, catalog: Catalog, clock: Clock, note: Note = not_recorded) -> None:
         self._engine = engine
         self._catalog = catalog
         self._clock = clock
+        self._note = note
 
     def names(self, workspace_id: str) -> set[str]:
         """The resources that are there now."""
@@ -76,7 +81,20 @@ class Deployer:
         return plan
 
     async def _apply(self, plan: Plan) -> None:
-        await apply(self._engine, self._catalog, plan)
+        started = time.perf_counter()
+        error: str | None = None
+        try:
+            await apply(self._engine, self._catalog, plan)
+        except BirdhouseError as failure:
+            error = str(failure)
+            raise
+        finally:
+            self._record(plan.after, operations_of(plan, self._clock.now(), time.perf_counter() - started, error))
+
+    def _record(self, workspace: Workspace, operations: Iterable[Operation]) -> None:
+        if workspace.name != SERVICE_WORKSPACE:
+            for operation in operations:
+                self._note(operation)
 
     async def delete_datasource(self, workspace_id: str, name: str, *, force: bool, dry_run: bool) -> tuple[Pipe, ...]:
         """The pipes that depend on it. Raises InUse when there are any, unless forced or only tried."""
@@ -133,10 +151,13 @@ class Deployer:
         async with self._catalog.changing(workspace_id) as before:
             first, second = before.datasource(a), before.datasource(b)
             after = outputs.exchanged(before, first, second, self._clock.now())
+            started = time.perf_counter()
             async with self._engine.held(before.database):
                 await self._engine.execute(f"EXCHANGE TABLES {first.table} AND {second.table}")
                 await self._engine.execute(f"EXCHANGE TABLES {first.quarantine} AND {second.quarantine}")
                 await self._catalog.commit(before, after)
+            seconds = time.perf_counter() - started
+            self._record(after, exchange(after, first, second, self._clock.now(), seconds))
 
 
 def _refuse(problems: Sequence[BirdhouseError]) -> None:

@@ -15,6 +15,7 @@ from birdhouse.language.datafile.check import check as check_definition
 from birdhouse.language.datafile.model import DataSourceDefinition, Node, NodeKind, PipeDefinition
 from birdhouse.metadata.identifiers import new_resource_id
 from birdhouse.query.locate import line_of_word
+from birdhouse.usage.reading import ORGANIZATION_DATABASE
 
 
 class Publish(StrEnum):
@@ -171,7 +172,7 @@ def _in_node(error: BirdhouseError, draft: Draft, pipe: Pipe, node: Node) -> Dat
 def _is_known(workspace: Workspace, name: str) -> bool:
     if name in workspace.resources or workspace.quarantine_of(name) is not None:
         return True
-    return name.partition(".")[0] in (SERVICE_DATABASE, "system") and "." in name
+    return name.partition(".")[0] in (SERVICE_DATABASE, ORGANIZATION_DATABASE, "system") and "." in name
 
 
 def _target_problems(draft: Draft, pipe: Pipe) -> Iterable[BirdhouseError]:

@@ -21,10 +21,13 @@ CACHED_ENCODERS_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class Appended:
+    """Bytes that were written are those of rows as they go to the engine, those received are after decompression."""
+
     successful_rows: int
     quarantined_rows: int
     received_bytes: int
-    """After decompression."""
+    written_bytes: int
+    quarantined_bytes: int
 
 
 class Encoders:
@@ -61,7 +64,13 @@ class Events:
         else:
             size, encoded = await asyncio.to_thread(self._encode, encoder, body, encoding, format)
         await self._batches.write(*rows_of(target, encoder, encoded))
-        return Appended(encoded.good_rows, encoded.quarantine_rows, size)
+        return Appended(
+            successful_rows=encoded.good_rows,
+            quarantined_rows=encoded.quarantine_rows,
+            received_bytes=size,
+            written_bytes=len(encoded.good),
+            quarantined_bytes=len(encoded.quarantine),
+        )
 
     def _encode(self, encoder: NdjsonEncoder, body: bytes, encoding: str | None, format: str) -> tuple[int, Encoded]:
         body = decompress(body, encoding, size_bytes_max=self._body_bytes_max)

@@ -39,11 +39,16 @@ class FileFormat(StrEnum):
 
 @dataclass(slots=True)
 class Imported:
-    """`invalid_lines` could not be told apart into columns; their texts are in the quarantine table too."""
+    """`invalid_lines` could not be told apart into columns; their texts are in the quarantine table too.
+
+    Bytes are those of the rows as they are written.
+    """
 
     import_id: str
     rows: int = 0
+    bytes: int = 0
     quarantine_rows: int = 0
+    quarantine_bytes: int = 0
     invalid_lines: int = 0
     blocks: int = 0
     errors: list[str] = field(default_factory=list)
@@ -167,7 +172,9 @@ class Files:
             if part.data:
                 await insert_rows(self._engine, part)
         imported.rows += encoded.good_rows
+        imported.bytes += len(encoded.good)
         imported.quarantine_rows += encoded.quarantine_rows
+        imported.quarantine_bytes += len(encoded.quarantine)
         imported.blocks += 1
 
 

@@ -13,15 +13,20 @@ import httpx
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import Clock
 from birdhouse.engine.protocol import Engine
 from birdhouse.errors import Conflict, InvalidInput, InvalidParameter
 from birdhouse.ingest.files import FileFormat, Files, Imported
+from birdhouse.ingest.record import ImportRecord, ImportSubject
 from birdhouse.ingest.target import Target
 from birdhouse.jobs.condition import checked_condition
 from birdhouse.jobs.copy import APPEND, REPLACE
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
 from birdhouse.jobs.staging import size
+from birdhouse.usage.blocks import public_url
+from birdhouse.usage.operations import EventType
+from birdhouse.usage.row import Note, not_recorded
 
 _FORMAT_OF_SUFFIX = {
     ".json": FileFormat.NDJSON,
@@ -86,12 +91,16 @@ class ImportRunner:
         client: httpx.AsyncClient,
         *,
         size_bytes_max: int,
+        clock: Clock,
+        note: Note = not_recorded,
     ) -> None:
         self._engine = engine
         self._catalog = catalog
         self._services = services
         self._files = files
         self._client = client
+        self._clock = clock
+        self._note = note
         self._size_bytes_max = size_bytes_max
 
     def touches(self, job: Job) -> frozenset[str]:
@@ -108,10 +117,24 @@ class ImportRunner:
         workspace = self._catalog.workspace(run.job.workspace_id)
         datasource = workspace.datasource(payload["datasource"]["id"])
         run.show(import_id=run.job.id, url=payload["url"], mode=payload["mode"], block_log=[{"status": "processing"}])
-        async with self._fetched(payload["url"]) as path:
-            await run.keep(writing=True)
-            imported = await self._write(run, workspace, datasource, path)
+        with self._record(run.job, datasource) as record:
+            async with self._fetched(payload["url"]) as path:
+                await run.keep(writing=True)
+                imported = record.done(await self._write(run, workspace, datasource, path, record))
         return await self._result(datasource, imported)
+
+    def _record(self, job: Job, datasource: DataSource) -> ImportRecord:
+        subject = ImportSubject(
+            workspace_id=job.workspace_id,
+            datasource=datasource,
+            event_type=EventType(job.payload["mode"]),
+            import_id=job.id,
+            source=public_url(job.payload["url"]),
+            format=FileFormat(job.payload["format"]),
+            request_id="",
+            job_id=job.id,
+        )
+        return ImportRecord(self._note, self._clock, subject)
 
     @asynccontextmanager
     async def _fetched(self, url: str) -> AsyncIterator[Path]:
@@ -129,16 +152,18 @@ class ImportRunner:
                 raise InvalidInput("The URL cannot be fetched.", detail=f"({url}: {error})") from error
             yield path
 
-    async def _write(self, run: Run, workspace: Workspace, datasource: DataSource, path: Path) -> Imported:
+    async def _write(
+        self, run: Run, workspace: Workspace, datasource: DataSource, path: Path, record: ImportRecord
+    ) -> Imported:
         target = Target(datasource.table, datasource.quarantine, datasource.definition.columns, datasource.name)
         format = FileFormat(run.job.payload["format"])
         if run.job.payload["mode"] == APPEND:
-            return await self._files.append(target, path, format, import_id=run.job.id, on_block=_shown(run))
+            return await self._files.append(target, path, format, import_id=run.job.id, on_block=_shown(run, record))
         condition = run.job.payload["condition"]
         if condition is not None:
             condition = checked_condition(workspace, condition, services=self._services())
         return await self._files.replace(
-            target, path, format, import_id=run.job.id, condition=condition, on_block=_shown(run)
+            target, path, format, import_id=run.job.id, condition=condition, on_block=_shown(run, record)
         )
 
     async def _result(self, datasource: DataSource, imported: Imported) -> dict[str, Any]:
@@ -153,8 +178,12 @@ class ImportRunner:
         """The files that a run used are gone with it."""
 
 
-def _shown(run: Run) -> Callable[[Imported], None]:
-    return lambda imported: run.show(**_counts(imported))
+def _shown(run: Run, record: ImportRecord) -> Callable[[Imported], None]:
+    def show(imported: Imported) -> None:
+        record.block(imported)
+        run.show(**_counts(imported))
+
+    return show
 
 
 def _counts(imported: Imported) -> dict[str, Any]:

@@ -7,7 +7,7 @@ interrupted runs again at the next start; its runner knows from `Run.resumed` an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol
@@ -27,6 +27,10 @@ log = structlog.get_logger(__name__)
 WAITING_JOBS_MAX = 1000
 JOBS_KEPT_HOURS = 48
 NO_FILTER = JobFilter()
+
+
+def unobserved(job: Job) -> None:
+    """For a queue that nobody watches."""
 
 
 class Run:
@@ -91,7 +95,10 @@ class _Running:
 
 
 class JobQueue:
-    """`kinds` has the runner of each kind; `workers` is how many jobs run at the same time."""
+    """`kinds` has the runner of each kind; `workers` is how many jobs run at the same time.
+
+    `observe` is told of a job when it is added, starts and ends; it must return at once.
+    """
 
     def __init__(
         self,
@@ -102,6 +109,7 @@ class JobQueue:
         workers: int,
         kept_hours: int = JOBS_KEPT_HOURS,
         waiting_max: int = WAITING_JOBS_MAX,
+        observe: Callable[[Job], None] = unobserved,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -109,6 +117,7 @@ class JobQueue:
         self._workers = workers
         self._kept = timedelta(hours=kept_hours)
         self._waiting_max = waiting_max
+        self._observe = observe
         self._arriving = 0
         self._waiting: dict[str, Job] = {}
         self._running: dict[str, _Running] = {}
@@ -226,6 +235,7 @@ class JobQueue:
     def _enqueue(self, job: Job) -> None:
         self._waiting[job.id] = job
         self._ends.setdefault(job.id, asyncio.Event())
+        self._observe(job)
 
     def _dispatch(self) -> None:
         """Starts what may start. A job that has to wait for another keeps its place before later ones like it."""
@@ -290,6 +300,7 @@ class JobQueue:
         job = replace(run.job, status=JobStatus.WORKING, started_at=run.job.started_at or now, updated_at=now)
         if await self._database.run(lambda connection: store.save(connection, job, only_from=CANCELLABLE)):
             run.job = job
+            self._observe(job)
 
     async def _clean(self, runner: Runner, job: Job) -> None:
         try:
@@ -306,6 +317,7 @@ class JobQueue:
             running.run.job = ended
         if end := self._ends.pop(job.id, None):
             end.set()
+        self._observe(ended)
         return ended
 
 

@@ -9,13 +9,14 @@ from functools import lru_cache
 
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
-from birdhouse.engine.types import TableName, quote_identifier, quote_string
+from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError, MissingScope, SqlError, TemplateError
 from birdhouse.language.datafile.model import Node
 from birdhouse.language.sql.rewrite import Replacement, replace_tables
 from birdhouse.language.sql.statements import CheckedSelect, check_select
 from birdhouse.language.sql.tables import GENERAL_TABLE_FUNCTIONS, TableRef
 from birdhouse.language.template import Hints, Slots, is_template, parse_template, render, template_body
+from birdhouse.usage.reading import ORGANIZATION_DATABASE, rows_of_organization, rows_of_workspace
 
 DEPTH_MAX = 64
 """How deep nodes and pipes may be nested. Cycles are refused at push; this bounds what templates choose later."""
@@ -147,7 +148,9 @@ class Composer:
     def _replacement(self, ref: TableRef, pipe: Pipe | None, result_of: Pipe | None) -> TableName | str:
         """A physical table or the text of a subquery."""
         if ref.database == SERVICE_DATABASE:
-            return self._service(ref.name)
+            return rows_of_workspace(self._services, ref.name, self._workspace.id)
+        if ref.database == ORGANIZATION_DATABASE:
+            return self._organization(ref.name, is_node=pipe is not None and result_of is None)
         name = f"{ref.database}.{ref.name}" if ref.database else ref.name
         if result_of is not None and name == RESULT_OF_PIPE:
             return self._result(result_of)
@@ -187,15 +190,14 @@ class Composer:
                 hint=f"It needs a scope on '{name}' without a filter.",
             )
 
-    def _service(self, name: str) -> str:
-        """Service data sources hold all workspaces; a query sees the rows of its own."""
-        found = self._services.resources.get(name) if self._services else None
-        if not isinstance(found, DataSource):
-            raise SqlError(f"Resource '{SERVICE_DATABASE}.{name}' not found")
-        return (
-            f"SELECT * EXCEPT {quote_identifier('workspace_id')} FROM {found.table} "
-            f"WHERE workspace_id = {quote_string(self._workspace.id)}"
-        )
+    def _organization(self, name: str, *, is_node: bool) -> str:
+        """Only what a caller wrote may read it: a pipe would pass it on to whoever may read the pipe."""
+        if is_node:
+            raise SqlError(
+                f"'{ORGANIZATION_DATABASE}.{name}' cannot be read in a pipe",
+                hint=f"Ask for it with /v0/sql, or read '{SERVICE_DATABASE}.{name}'.",
+            )
+        return rows_of_organization(self._services, name)
 
     def _unknown(self, name: str) -> SqlError:
         hint = Workspace.nearest(name, self._workspace.resources.values())

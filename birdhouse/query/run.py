@@ -23,6 +23,7 @@ from birdhouse.query.compose import RESULT_OF_PIPE, Composed, Composer, compose
 from birdhouse.query.filters import row_filters
 from birdhouse.query.formats import Format, endpoint_format, sql_format
 from birdhouse.query.locate import located
+from birdhouse.usage.reading import ORGANIZATION_DATABASE
 
 COMPOSED_KEPT = 2048
 """How many composed queries are remembered. Their text follows from the request and the workspace's version."""
@@ -111,6 +112,8 @@ class QueryRunner:
             name = f"{ref.database}.{ref.name}" if ref.database else ref.name
             if ref.database == SERVICE_DATABASE:
                 require(grants.may_read_all())
+            elif ref.database == ORGANIZATION_DATABASE:
+                require(grants.may_read_organization())
             elif ref.database == "system" and ref.name in SYSTEM_TABLES_ALLOWED:
                 continue
             elif result_of is not None and (name == RESULT_OF_PIPE or result_of.definition.node(name)):

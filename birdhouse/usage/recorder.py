@@ -1,13 +1,13 @@
-"""Records requests in the service data sources: noted at once, written in batches."""
+"""Fills the service data sources: a row is noted at once and written with others, about a second later."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -18,58 +18,92 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Insert
 from birdhouse.errors import BirdhouseError
+from birdhouse.usage.row import Row
 
 log = structlog.get_logger(__name__)
 
-WAITING_ROWS_MAX = 100_000
-"""When the engine cannot keep up, the oldest notes go first: statistics never hold up or fail a request."""
-
 FLUSH_INTERVAL_SECONDS = 1.0
-QUERY_API = "query_api"
-"""The pipe name under which requests to `/v0/sql` are recorded."""
+WAITING_BYTES_MAX = 32_000_000
+"""Of each table. When the engine cannot keep up, the oldest rows go first: a record never holds up what it is about."""
+ATTEMPTS_MAX = 3
+"""How often a batch is sent, with the same token, before it is given up."""
+
+FOLLOWED_ROWS_MAX = 10_000
+"""How many rows wait to be followed by others; the oldest go without."""
+
+Kind = TypeVar("Kind", bound=Row)
+Source = Callable[[], Iterable[Row]]
+"""Rows that something has gathered since it was asked last."""
+Follower = Callable[[Kind], Awaitable[Iterable[Row]]]
+"""Rows that belong to one, which are cheaper to find later than when it is noted."""
 
 
-COLUMNS = (
-    "workspace_id", "start_datetime", "pipe_id", "pipe_name", "token", "token_name", "duration", "read_bytes",
-    "read_rows", "result_rows", "url", "error", "error_message", "status_code", "request_id", "parameters", "method",
-    "user_agent", "client_ip",
-)  # fmt: skip
-"""What is recorded. The engine knows no CPU time or memory of a single query: those columns keep defaults."""
+@dataclass(slots=True)
+class _Queue:
+    """What waits for one table, as JSON, and the batch that could not be written yet."""
 
+    columns: tuple[str, ...]
+    waiting: deque[bytes] = field(default_factory=deque)
+    size_bytes: int = 0
+    dropped_rows: int = 0
+    unwritten: Insert | None = None
+    attempts: int = 0
 
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """One request, as a row of `tinybird.pipe_stats_rt`. `url` is path and query without the token."""
+    def put(self, row: bytes) -> None:
+        self.waiting.append(row)
+        self.size_bytes += len(row)
+        while self.size_bytes > WAITING_BYTES_MAX:
+            self.size_bytes -= len(self.waiting.popleft())
+            self.dropped_rows += 1
 
-    workspace_id: str
-    started_at: datetime
-    pipe_id: str
-    pipe_name: str
-    token_id: str
-    token_name: str
-    seconds: float
-    rows_read: int
-    bytes_read: int
-    result_rows: int
-    url: str
-    status: int
-    error: str | None
-    request_id: str
-    parameters: Mapping[str, str]
-    method: str
-    user_agent: str | None
-    client_ip: str | None
+    def take(self) -> bytes:
+        rows = b"\n".join(self.waiting)
+        self.waiting.clear()
+        self.size_bytes = 0
+        return rows
 
 
 class Recorder:
-    def __init__(self, engine: Engine, services: Callable[[], Workspace | None]) -> None:
+    """`services` gives the workspace with the tables. With `is_on` false nothing is recorded."""
+
+    def __init__(self, engine: Engine, services: Callable[[], Workspace | None], *, is_on: bool = True) -> None:
         self._engine = engine
         self._services = services
-        self._waiting: deque[Requested] = deque(maxlen=WAITING_ROWS_MAX)
+        self._is_on = is_on
+        self._queues: dict[str, _Queue] = {}
+        self._sources: list[Source] = []
+        self._followers: dict[type[Row], Follower[Any]] = {}
+        self._followed: deque[Row] = deque(maxlen=FOLLOWED_ROWS_MAX)
+        self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
-    def note(self, requested: Requested) -> None:
-        self._waiting.append(requested)
+    def note(self, row: Row) -> None:
+        """Takes some microseconds. Never waits, and never fails the work that the row is about."""
+        if not self._is_on:
+            return
+        self._put(row)
+        if type(row) in self._followers:
+            self._followed.append(row)
+
+    def _put(self, row: Row) -> None:
+        stored = row.stored()
+        try:
+            text = orjson.dumps(stored)
+        except TypeError as error:  # text that is no Unicode
+            log.warning("row_not_recorded", table=row.TABLE, error=str(error))
+            return
+        queue = self._queues.get(row.TABLE)
+        if queue is None:
+            queue = self._queues[row.TABLE] = _Queue(tuple(stored))
+        queue.put(text)
+
+    def ask(self, source: Source) -> None:
+        """Asks it for rows before each write from now on."""
+        self._sources.append(source)
+
+    def follow(self, kind: type[Kind], follower: Follower[Kind]) -> None:
+        """Writes, after each row of that kind, the rows that the follower has for it."""
+        self._followers[kind] = follower
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._flush_forever())
@@ -85,42 +119,51 @@ class Recorder:
     async def _flush_forever(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:
+                log.exception("flush_failed")  # the next one may do better
 
     async def flush(self) -> None:
-        services = self._services()
-        if not self._waiting or services is None:
-            return
-        target = services.resources.get("pipe_stats_rt")
-        if not isinstance(target, DataSource):
-            return
-        rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        data = b"\n".join(orjson.dumps(_row(each)) for each in rows)
+        """Writes everything that was noted before."""
+        async with self._turn:
+            await self._gather()
+            services = self._services()
+            if services is None:
+                return
+            for table, queue in tuple(self._queues.items()):
+                target = services.resources.get(table)
+                if isinstance(target, DataSource):
+                    await self._write(target, queue)
+
+    async def _gather(self) -> None:
+        for source in self._sources:
+            for row in source():
+                self.note(row)
+        while self._followed:
+            row = self._followed.popleft()
+            try:
+                following = await self._followers[type(row)](row)
+            except BirdhouseError as error:
+                log.warning("row_not_followed", table=row.TABLE, error=str(error))
+                continue
+            for each in following:
+                self._put(each)
+
+    async def _write(self, target: DataSource, queue: _Queue) -> None:
+        if queue.dropped_rows:
+            log.warning("rows_not_recorded", table=target.name, rows=queue.dropped_rows)
+            queue.dropped_rows = 0
+        if queue.unwritten is None:
+            if not queue.waiting:
+                return
+            queue.unwritten = Insert(target.table, queue.columns, "JSONEachRow", queue.take(), uuid4().hex)
+            queue.attempts = 0
+        queue.attempts += 1
         try:
-            await self._engine.insert(Insert(target.table, COLUMNS, "JSONEachRow", data, uuid4().hex))
+            await self._engine.insert(queue.unwritten)
         except BirdhouseError as error:
-            log.warning("requests_not_recorded", rows=len(rows), error=str(error))
-
-
-def _row(each: Requested) -> dict[str, object]:
-    return {
-        "workspace_id": each.workspace_id,
-        "start_datetime": int(each.started_at.timestamp()),
-        "pipe_id": each.pipe_id,
-        "pipe_name": each.pipe_name,
-        "token": each.token_id,
-        "token_name": each.token_name,
-        "duration": each.seconds,
-        "read_bytes": each.bytes_read,
-        "read_rows": each.rows_read,
-        "result_rows": each.result_rows,
-        "url": each.url,
-        "error": int(each.status >= 400),
-        "error_message": each.error,
-        "status_code": each.status,
-        "request_id": each.request_id,
-        "parameters": dict(each.parameters),
-        "method": each.method,
-        "user_agent": each.user_agent,
-        "client_ip": each.client_ip,
-    }
+            log.warning("rows_not_written", table=target.name, attempt=queue.attempts, error=str(error))
+            if queue.attempts < ATTEMPTS_MAX:
+                return
+        queue.unwritten = None

@@ -34,8 +34,9 @@ def _serve(request: httpx.Request) -> httpx.Response:
 async def importing(home: Home, tmp_path: Path) -> AsyncIterator[Home]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(_serve)) as client:
         home.runners[JobKind.IMPORT] = ImportRunner(
-            home.gate, home.catalog, lambda: None, Files(home.gate, tmp_path), client, size_bytes_max=SIZE_BYTES_MAX
-        )
+            home.gate, home.catalog, lambda: None, Files(home.gate, tmp_path), client,
+            size_bytes_max=SIZE_BYTES_MAX, clock=home.clock,
+        )  # fmt: skip
         await home.push(events=numbers_table("a", "b"))
         await home.append("events", "a", [9])
         yield home

@@ -1,0 +1,125 @@
+"""What the service data sources are told about jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from birdhouse.jobs.job import Job, JobKind, JobStatus
+from birdhouse.usage.blocks import public_url
+from birdhouse.usage.job_states import JobState
+from birdhouse.usage.operations import MODE, EventType, Operation
+from birdhouse.usage.request import current_request_id
+from birdhouse.usage.row import Note
+
+METADATA_BYTES_MAX = 64_000
+CANCELLED = "The job was cancelled."
+
+_EVENT_AT_END: Mapping[str, EventType] = {
+    JobKind.COPY: EventType.COPY,
+    JobKind.POPULATE: EventType.POPULATE,
+    JobKind.DELETE: EventType.DELETE,
+}
+"""An import notes its operation itself, together with its blocks."""
+_OPTIONS = ("condition", "subset", "delete_condition")
+"""What of a payload is an option of the operation."""
+
+
+class JobRecords:
+    """Is told of each change of a job: `observe` is for the queue."""
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self._request_ids: dict[str, str] = {}
+        """Of the jobs that have not ended: the request that asked for each, as long as this process remembers."""
+
+    def observe(self, job: Job) -> None:
+        if job.status is JobStatus.WAITING and (request_id := current_request_id()):
+            self._request_ids.setdefault(job.id, request_id)
+        request_id = self._request_ids.get(job.id, "")
+        if job.is_finished:
+            self._request_ids.pop(job.id, None)
+        self._note(state_of(job, request_id))
+        for operation in operations_of(job, request_id):
+            self._note(operation)
+
+
+def state_of(job: Job, request_id: str) -> JobState:
+    return JobState(
+        job_id=job.id,
+        job_type=job.kind,
+        status=job.status,
+        error=job.error,
+        workspace_id=job.workspace_id,
+        request_id=request_id or None,
+        pipe_id=job.payload.get("pipe_id"),
+        datasource_id=_datasource(job).get("id"),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        updated_at=job.updated_at,
+        job_metadata=_metadata(job),
+    )
+
+
+def _metadata(job: Job) -> str:
+    """What was asked for, what came of it, and how long it took, in seconds. A very long result is left out."""
+    asked = {**job.payload, "duration": _seconds(job)}
+    result = dict(job.result)
+    for content in (asked, result):
+        if isinstance(url := content.get("url"), str):
+            content["url"] = public_url(url)
+    whole = orjson.dumps(asked | result)
+    if len(whole) <= METADATA_BYTES_MAX:
+        return whole.decode()
+    short = {name: job.payload.get(name) for name in ("pipe_name", "datasource", MODE)}
+    return orjson.dumps({**short, "duration": asked["duration"], "statistics": job.statistics}).decode()
+
+
+def operations_of(job: Job, request_id: str) -> Iterator[Operation]:
+    """The operation that the job is on its data source, where it is one: at its end, a populate also when it queues."""
+    if job.kind == JobKind.POPULATE and job.status is JobStatus.WAITING and job.started_at is None:
+        yield _operation(job, EventType.POPULATE_QUEUED, request_id)
+    if job.is_finished and (event_type := _EVENT_AT_END.get(job.kind)):
+        yield _operation(job, event_type, request_id)
+
+
+def _operation(job: Job, event_type: EventType, request_id: str) -> Operation:
+    datasource, statistics = _datasource(job), job.statistics
+    rows = job.result.get("rows_affected", statistics.get("row_count"))
+    is_written = event_type in (EventType.COPY, EventType.POPULATE)
+    return Operation(
+        workspace_id=job.workspace_id,
+        timestamp=job.updated_at,
+        event_type=event_type,
+        datasource_id=datasource.get("id", ""),
+        datasource_name=datasource.get("name", ""),
+        elapsed_time=_seconds(job),
+        error=CANCELLED if job.status is JobStatus.CANCELLED else job.error,
+        options=_options(job),
+        request_id=request_id,
+        job_id=job.id,
+        rows=rows,
+        written_rows=(rows or 0) if is_written else 0,
+        written_bytes=statistics.get("bytes", 0),
+        pipe_id=job.payload.get("pipe_id", ""),
+        pipe_name=job.payload.get("pipe_name", ""),
+    )
+
+
+def _options(job: Job) -> dict[str, str]:
+    given = {name: str(job.payload[name]) for name in _OPTIONS if job.payload.get(name)}
+    if job.kind == JobKind.POPULATE:
+        return {MODE: "replace" if job.payload.get("truncate") else "append", **given}
+    return {MODE: job.payload[MODE], **given} if MODE in job.payload else given
+
+
+def _datasource(job: Job) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = job.payload.get("datasource") or {}
+    return found
+
+
+def _seconds(job: Job) -> float:
+    """From its start to its last change."""
+    return (job.updated_at - job.started_at).total_seconds() if job.started_at else 0.0

@@ -1,0 +1,23 @@
+"""The workspaces of this server: `organization.workspaces`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from birdhouse.usage.row import Row
+
+PLAN = "self-hosted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownWorkspace(Row):
+    """One workspace; the last row about it counts. `database` is its database in the engine."""
+
+    TABLE = "workspaces"
+
+    workspace_id: str
+    name: str
+    database: str
+    created_at: datetime
+    plan: str = PLAN
