@@ -9,7 +9,7 @@ from starlette.responses import Response
 from birdhouse.access.check import require
 from birdhouse.api.call import Call
 from birdhouse.api.job_json import job_json
-from birdhouse.api.pipe_json import ON_DEMAND, engine_of, node_json, pipe_json
+from birdhouse.api.pipe_json import engine_of, node_json, pipe_json
 from birdhouse.api.pipes import populate_options
 from birdhouse.api.responses import json_response, no_content
 from birdhouse.catalog.resources import Pipe
@@ -17,6 +17,7 @@ from birdhouse.deploy.draft import Desired, Publish
 from birdhouse.errors import Conflict, InvalidInput
 from birdhouse.jobs.job import JobKind
 from birdhouse.jobs.populate import populate_payload
+from birdhouse.language.cron import ON_DEMAND
 from birdhouse.language.datafile.format import format_datasource, format_pipe
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
 from birdhouse.language.datafile.parse import normal_sql

@@ -10,11 +10,10 @@ from birdhouse.catalog.resources import DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import wire_time
 from birdhouse.errors import BirdhouseError, InvalidInput
+from birdhouse.language.cron import ON_DEMAND
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition, TableEngine
 from birdhouse.language.datafile.parse import normal_description, normal_sql
 from birdhouse.language.template import is_template, merged, parse_template, template_body
-
-ON_DEMAND = "@on-demand"
 
 _EXPORT_KEYS = {
     "service": "export_service",

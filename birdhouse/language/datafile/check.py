@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from birdhouse.errors import DatafileError
+from birdhouse.errors import DatafileError, InvalidInput
+from birdhouse.language.cron import ON_DEMAND, ONCE, cron
 from birdhouse.language.datafile.lines import Place
 from birdhouse.language.datafile.model import (
     Column,
@@ -23,6 +24,7 @@ from birdhouse.language.datafile.model import (
     TokenDefinition,
     TokenGrant,
 )
+from birdhouse.language.datafile.run_options import node_problems, pipe_problems
 from birdhouse.language.datafile.schema import columns_of_list
 from birdhouse.language.datafile.types import parse_type
 
@@ -56,7 +58,7 @@ PIPE_PERMISSIONS = ("READ", "CREATE", "DROP")
 COPY_MODES = ("append", "replace")
 EXPORT_SERVICES = ("gcs_hmac", "s3", "s3_iamrole", "kafka")
 IMPORT_SERVICES = ("s3", "s3_iamrole", "gcs", "bigquery", "snowflake", "dynamodb")
-SCHEDULE_WORDS = ("@on-demand", "@once")
+SCHEDULE_WORDS = (ON_DEMAND, ONCE)
 JOIN_STRICTNESS = ("ANY", "ALL", "SEMI", "ANTI")
 JOIN_TYPES = ("LEFT", "INNER", "RIGHT", "FULL")
 
@@ -109,15 +111,6 @@ def canonical_engine_name(written: str) -> str:
 
 def is_valid_name(name: str) -> bool:
     return next(_name("resource", name, RESERVED_NAMES), None) is None
-
-
-def is_cron(text: str) -> bool:
-    """Five fields of numbers or names, with `*`, lists, ranges and steps."""
-    fields = text.split()
-    return len(fields) == len(_CRON_FIELDS) and all(
-        all(_is_cron_part(part.upper(), *limits) for part in written.split(","))
-        for written, limits in zip(fields, _CRON_FIELDS, strict=True)
-    )
 
 
 def _located(problem: Problem, file: str, places: Mapping[str, Place]) -> DatafileError:
@@ -272,6 +265,7 @@ def _pipe(pipe: PipeDefinition) -> Iterator[Problem]:
         )
     for node in pipe.nodes:
         yield from _node(node, pipe)
+    yield from (Problem(*problem, ("TAGS",)) for problem in pipe_problems(pipe))
     yield from _grants(pipe.tokens, PIPE_PERMISSIONS)
 
 
@@ -285,6 +279,7 @@ def _node(node: Node, pipe: PipeDefinition) -> Iterator[Problem]:
     yield from _materialized(node, here)
     yield from _copy(node, here)
     yield from _export(node, here)
+    yield from (Problem(*problem, (f"{here} TAGS", here)) for problem in node_problems(node))
 
 
 def _misplaced(node: Node, here: str, directive: str, kind: NodeKind) -> Problem:
@@ -334,12 +329,12 @@ def _copy(node: Node, here: str) -> Iterator[Problem]:
 
 
 def _schedule(written: str | None, here: str, directive: str) -> Iterator[Problem]:
-    if written is not None and written not in SCHEDULE_WORDS and not is_cron(written):
-        yield Problem(
-            f"{directive} '{written}' is not a cron expression",
-            "Write five fields in UTC, such as 0 * * * *, or @on-demand.",
-            (f"{here} {directive}", here),
-        )
+    if written is None or written in SCHEDULE_WORDS:
+        return
+    try:
+        cron(written)
+    except InvalidInput as error:
+        yield Problem(f"{directive} {error.message}", error.hint, (f"{here} {directive}", here))
 
 
 def _export(node: Node, here: str) -> Iterator[Problem]:
@@ -375,26 +370,3 @@ def _token(token: TokenDefinition) -> Iterator[Problem]:
             yield Problem(f"'{scope.type}' is not a scope", "Write one such as DATASOURCES:READ.")
         elif scope.resource is None and scope.type.endswith((":READ", ":APPEND", ":DROP")):
             yield Problem(f"{scope.type} needs a resource", "Add the line RESOURCE name below the SCOPE.")
-
-
-_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-_DAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
-_CRON_FIELDS: tuple[tuple[int, int, Mapping[str, int]], ...] = (
-    (0, 59, {}),
-    (0, 23, {}),
-    (1, 31, {}),
-    (1, 12, {name: number for number, name in enumerate(_MONTHS, start=1)}),
-    (0, 7, {name: number for number, name in enumerate(_DAYS)}),
-)
-_CRON_PART = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d{1,4}))?")
-
-
-def _is_cron_part(part: str, least: int, most: int, names: Mapping[str, int]) -> bool:
-    match = _CRON_PART.fullmatch(part)
-    if match is None or match["step"] == "0":
-        return False
-    ends = [end for end in (match["first"], match["last"]) if end is not None]
-    if not all(end in names or (end.isascii() and end.isdigit() and len(end) <= 4) for end in ends):
-        return False
-    values = [names.get(end, -1) if end in names else int(end) for end in ends]
-    return all(least <= value <= most for value in values) and values == sorted(values)

@@ -24,6 +24,7 @@ from birdhouse.language.datafile.model import (
 from birdhouse.language.datafile.schema import format_column, format_index
 
 INDENT = "    "
+_CODED_IN_TAGS = "%+&,\"'\n"
 
 
 def format_datafile(definition: Definition, *, format_sql: Callable[[str], str] | None = None) -> str:
@@ -129,9 +130,14 @@ def _quoted(name: str) -> str:
 
 
 def _tags(tags: Iterable[str], options: Mapping[str, str]) -> str:
-    entries = ["&".join(f"{key}={value}" for key, value in options.items()), *tags]
+    entries = ["&".join(f"{_coded(key)}={_coded(value)}" for key, value in options.items()), *tags]
     listed = ", ".join(entry for entry in entries if entry)
     return f"TAGS {_quoted(listed)}" if listed else ""
+
+
+def _coded(text: str) -> str:
+    """As in a query string, but only where it would be read as something else, so that people can read it."""
+    return "".join(f"%{ord(sign):02X}" if sign in _CODED_IN_TAGS else sign for sign in text)
 
 
 def _engine(engine: TableEngine | None) -> str:
@@ -169,4 +175,6 @@ def _output(node: Node) -> str:
         lines.append(_engine(node.engine))
     in_order = (*directives.EXPORT_IN_ORDER, *directives.STREAM_IN_ORDER)
     lines += [written(option, node.options[option.lower()]) for option in in_order if option.lower() in node.options]
+    if node.tags:
+        lines.append(_tags((), node.tags))
     return "\n".join(lines)

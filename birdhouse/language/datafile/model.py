@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from birdhouse.language.cron import ON_DEMAND
+
 
 class DefaultKind(StrEnum):
     DEFAULT = "DEFAULT"
@@ -107,6 +109,14 @@ class Node:
     """`append` or `replace`, or None when the datafile has no COPY_MODE; append then."""
     options: Mapping[str, str] = field(default_factory=dict)
     """EXPORT_* and KAFKA_* lines of a sink or stream node, keyed by the whole directive in lower case."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Operational tags of the node: the entries of a TAGS line below its NODE that read `key=value`."""
+
+    @property
+    def schedule(self) -> str | None:
+        """When a copy or sink runs by itself: a cron expression in UTC or `@once`; None when only on demand."""
+        written = self.copy_schedule if self.kind is NodeKind.COPY else self.options.get("export_schedule")
+        return None if written in (None, "", ON_DEMAND) else written
 
 
 @dataclass(frozen=True, slots=True)

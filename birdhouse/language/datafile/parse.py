@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from string import Template
+from urllib.parse import unquote_plus
 
 from birdhouse.errors import DatafileError
 from birdhouse.language.datafile import directives
@@ -195,19 +196,26 @@ class _Draft(ABC):
         self.places.setdefault(f"TOKEN {unquote(name)}", statement.place)
 
     def read_tags(self, statement: Statement) -> None:
+        self.options.update(self._read_tags(statement))
+
+    def _read_tags(self, statement: Statement) -> dict[str, str]:
+        """Notes the filtering tags and returns the operational ones."""
         written = " ".join(statement.text_lines() if statement.block is not None else statement.arguments)
+        options: dict[str, str] = {}
         for entry in written.split(","):
             tag = entry.strip().strip("\"'").strip()
             if "=" in tag:
-                self.options.update(self._option(pair, statement) for pair in tag.split("&"))
+                options.update(self._option(pair, statement) for pair in tag.split("&"))
             elif tag and tag not in self.tags:
                 self.tags.append(tag)
+        return options
 
     def _option(self, pair: str, statement: Statement) -> tuple[str, str]:
+        """The official client reads the pairs as a query string: `%2C` is a comma, and `+` a blank."""
         key, separator, value = pair.partition("=")
         if not separator or not key.strip():
             raise statement.error(f"'{pair}' is not key=value", hint='Write TAGS "key=value&other=value, tag".')
-        return key.strip(), value.strip()
+        return unquote_plus(key).strip(), unquote_plus(value).strip()
 
     def value(self, statement: Statement) -> str:
         """The value of a directive, without its quotes and with variables filled in."""
@@ -374,6 +382,7 @@ class _NodeDraft:
     copy_schedule: str | None = None
     copy_mode: str | None = None
     options: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
     def definition(self) -> Node:
         return Node(
@@ -387,6 +396,7 @@ class _NodeDraft:
             copy_schedule=self.copy_schedule,
             copy_mode=self.copy_mode,
             options=self.options,
+            tags=self.tags,
         )
 
 
@@ -403,7 +413,11 @@ class _Pipe(_Draft):
             self._open_node(statement)
         elif directive == "DESCRIPTION" and self.nodes:
             self.nodes[-1].description = description_of(statement)
+        elif directive == "TAGS" and self.nodes:
+            self.places.setdefault(f"NODE {self.nodes[-1].name} TAGS", statement.place)
+            self.nodes[-1].tags.update(self._read_tags(statement))
         elif directive in _COMMON:
+            self.places.setdefault(directive, statement.place)
             _COMMON[directive](self, statement)
         elif not self.nodes:
             raise statement.error(f"{directive} stands before the first NODE", hint="Start with NODE name.")

@@ -1,7 +1,7 @@
 import pytest
 
 from birdhouse.errors import DatafileError
-from birdhouse.language.datafile.check import canonical_engine_name, check, is_cron, is_valid_name
+from birdhouse.language.datafile.check import canonical_engine_name, check, is_valid_name
 from birdhouse.language.datafile.format import format_pipe, written
 from birdhouse.language.datafile.model import DataSourceDefinition, Node, NodeKind, PipeDefinition
 from birdhouse.language.datafile.parse import (
@@ -92,19 +92,6 @@ def test_a_value_is_written_in_the_plainest_way_that_reads_back(value: str, line
 def test_a_value_that_no_datafile_can_hold_is_refused(value: str) -> None:
     with pytest.raises(DatafileError, match="cannot be written"):
         written("K", value)
-
-
-@pytest.mark.parametrize("cron", ["* * * * *", "*/5 0-23/2 1,15 JAN-mar 7", "0 0 31 12 sun", "59 23 1 1 0"])
-def test_cron_expressions(cron: str) -> None:
-    assert is_cron(cron)
-
-
-@pytest.mark.parametrize(
-    "cron", ["", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8",
-             "*/0 * * * *", "5-1 * * * *", "1,, * * * *", "a * * * *", "² * * * *", "99999999999999999999 * * * *"]
-)  # fmt: skip
-def test_what_is_no_cron_expression(cron: str) -> None:
-    assert not is_cron(cron)
 
 
 @pytest.mark.parametrize("name", ["events", "_x1", "Top", "activityRelations_bucket_0", "x" * 200])

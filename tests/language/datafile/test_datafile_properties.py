@@ -39,7 +39,8 @@ descriptions = st.lists(free_text, max_size=3).map("\n".join).map(normal_descrip
 versions = st.none() | st.integers(0, 99)
 grants = st.lists(st.builds(TokenGrant, quotable, st.sampled_from(["READ", "APPEND"])), max_size=2).map(tuple)
 tags = st.lists(names, max_size=3, unique=True).map(tuple)
-options = st.dictionaries(names, names, max_size=2)
+tag_values = st.text("aZ09 %+&,=()#'\"é._", min_size=1, max_size=8).map(str.strip).filter(bool)
+options = st.dictionaries(names, tag_values, max_size=2)
 
 
 def _is_unwritable(text: str) -> bool:
@@ -123,6 +124,7 @@ nodes = st.builds(
     copy_schedule=st.none() | st.sampled_from(["@on-demand", "0 * * * *"]),
     copy_mode=st.none() | st.sampled_from(["append", "replace"]),
     options=lines_of(EXPORT_IN_ORDER),
+    tags=options,
 )
 pipes = st.builds(
     PipeDefinition,
