@@ -21,6 +21,8 @@ BEHIND_ONE_DOOR = {
     "uvicorn": ["cli/serve.py"],
     "typer": ["cli/"],
     "rich": ["cli/"],
+    "sqlfmt": ["language/sql/layout.py"],
+    "black": ["language/sql/layout.py"],
 }  # fmt: skip
 
 

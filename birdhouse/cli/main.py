@@ -8,7 +8,7 @@ import sys
 import typer
 
 from birdhouse import __version__
-from birdhouse.cli import demo, deploy, output, start
+from birdhouse.cli import demo, deploy, fmt, output, start
 from birdhouse.errors import BirdhouseError
 
 INTERRUPTED = 130
@@ -25,6 +25,7 @@ app.command("start")(start.start)
 
 app.command("demo")(demo.demo)
 app.command("deploy")(deploy.deploy)
+app.command("fmt")(fmt.fmt)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,6 +58,27 @@ def failure(error: BirdhouseError) -> None:
     if len(problems) > 1:
         for problem in problems:
             _err.print(Text(f"  - {problem}"))
+
+
+def difference(before: str, after: str, before_name: str, after_name: str) -> None:
+    """What to change in the first text to get the second, in unified format; nothing when they are equal."""
+    for text in unified(before, after, before_name, after_name):
+        style = "bold" if text.startswith(("---", "+++")) else _DIFFERENCE_STYLES.get(text[:1], "")
+        _out.print(Text(text, style=style))
+
+
+def unified(before: str, after: str, before_name: str, after_name: str) -> list[str]:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), before_name, after_name, lineterm="")
+    return list(lines)
+
+
+_DIFFERENCE_STYLES = {"-": "red", "+": "green", "@": "cyan"}
+
+
+def error_json(error: BirdhouseError) -> dict[str, Any]:
+    """The three parts, and the place where there is one."""
+    place = {name: value for name in ("file", "line", "column") if (value := getattr(error, name, None))}
+    return {"message": error.message, **place, "hint": error.hint}
 
 
 def as_json(content: Any) -> None:

@@ -38,15 +38,15 @@ def format_datafile(definition: Definition, *, format_sql: Callable[[str], str] 
 def format_datasource(source: DataSourceDefinition) -> str:
     return _joined(
         _version(source.version),
-        _description(source.description),
-        _tokens(source.tokens),
-        _tags(source.tags, source.options),
-        _block("SCHEMA", _comma_separated(format_column(column) for column in source.columns)),
-        _block("INDEXES", [format_index(index) for index in source.indexes]),
+        description_block(source.description),
+        "\n".join(map(token_line, source.tokens)),
+        tags_line(source.tags, source.options),
+        block_of("SCHEMA", comma_separated(format_column(column) for column in source.columns)),
+        block_of("INDEXES", [format_index(index) for index in source.indexes]),
         _engine(source.engine),
         _options(source.kafka),
         _options(source.imports),
-        _block("SHARED_WITH", source.shared_with),
+        block_of("SHARED_WITH", source.shared_with),
     )
 
 
@@ -54,9 +54,9 @@ def format_pipe(pipe: PipeDefinition, *, format_sql: Callable[[str], str] | None
     """`format_sql` gets the text of each node, a template with its `%`; without it SQL stays as it is."""
     return _joined(
         _version(pipe.version),
-        _description(pipe.description),
-        _tokens(pipe.tokens),
-        _tags(pipe.tags, pipe.options),
+        description_block(pipe.description),
+        "\n".join(map(token_line, pipe.tokens)),
+        tags_line(pipe.tags, pipe.options),
         *(_node(node, format_sql) for node in pipe.nodes),
     )
 
@@ -70,7 +70,7 @@ def format_token(token: TokenDefinition) -> str:
         ]
         for scope in token.scopes
     )
-    return _joined(_description(token.description), *("\n".join(lines) for lines in scopes))
+    return _joined(description_block(token.description), *("\n".join(lines) for lines in scopes))
 
 
 def written(directive: str, value: str) -> str:
@@ -85,7 +85,7 @@ def written(directive: str, value: str) -> str:
             f"The value of {directive} cannot be written in a datafile",
             hint="Remove its blank lines, and those that start with #.",
         )
-    return _block(directive, lines)
+    return block_of(directive, lines)
 
 
 def _read_back(candidate: str) -> str | None:
@@ -103,12 +103,12 @@ def _joined(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _block(directive: str, lines: Iterable[str]) -> str:
+def block_of(directive: str, lines: Iterable[str]) -> str:
     indented = [f"{INDENT}{line}" for line in lines]
     return "\n".join([f"{directive} >", *indented]) if indented else ""
 
 
-def _comma_separated(items: Iterable[str]) -> list[str]:
+def comma_separated(items: Iterable[str]) -> list[str]:
     listed = list(items)
     return [*(f"{item}," for item in listed[:-1]), *listed[-1:]]
 
@@ -117,19 +117,19 @@ def _version(version: int | None) -> str:
     return "" if version is None else f"VERSION {version}"
 
 
-def _description(description: str) -> str:
-    return _block("DESCRIPTION", (line.strip() for line in description.split("\n") if line.strip()))
+def description_block(description: str) -> str:
+    return block_of("DESCRIPTION", (line.strip() for line in description.split("\n") if line.strip()))
 
 
-def _tokens(tokens: Iterable[TokenGrant]) -> str:
-    return "\n".join(f"TOKEN {_quoted(token.name)} {token.permission}" for token in tokens)
+def token_line(token: TokenGrant) -> str:
+    return f"TOKEN {_quoted(token.name)} {token.permission}"
 
 
 def _quoted(name: str) -> str:
     return f"'{name}'" if '"' in name else f'"{name}"'
 
 
-def _tags(tags: Iterable[str], options: Mapping[str, str]) -> str:
+def tags_line(tags: Iterable[str], options: Mapping[str, str]) -> str:
     entries = ["&".join(f"{_coded(key)}={_coded(value)}" for key, value in options.items()), *tags]
     listed = ", ".join(entry for entry in entries if entry)
     return f"TAGS {_quoted(listed)}" if listed else ""
@@ -153,8 +153,8 @@ def _options(options: Mapping[str, str]) -> str:
 
 def _node(node: Node, format_sql: Callable[[str], str] | None) -> str:
     sql = format_sql(node.sql) if format_sql else node.sql
-    head = "\n".join(part for part in (written("NODE", node.name), _description(node.description)) if part)
-    query = _block("SQL", (line for line in sql.split("\n") if line.strip()))
+    head = "\n".join(part for part in (written("NODE", node.name), description_block(node.description)) if part)
+    query = block_of("SQL", (line for line in sql.split("\n") if line.strip()))
     # The official formatter puts a blank line after a description, and none between NODE and SQL.
     top = f"{head}{chr(10) * (2 if node.description else 1)}{query}"
     return "\n\n".join(part for part in (top, _output(node)) if part)
@@ -176,5 +176,5 @@ def _output(node: Node) -> str:
     in_order = (*directives.EXPORT_IN_ORDER, *directives.STREAM_IN_ORDER)
     lines += [written(option, node.options[option.lower()]) for option in in_order if option.lower() in node.options]
     if node.tags:
-        lines.append(_tags((), node.tags))
+        lines.append(tags_line((), node.tags))
     return "\n".join(lines)

@@ -75,6 +75,16 @@ def split_words(line: str) -> list[Word]:
     return words
 
 
+def comment_of(line: str) -> str:
+    """The comment at the end of a line, `#` included; an empty text when there is none."""
+    for match in _WORD.finditer(line):
+        if match["open"]:
+            return ""
+        if match["comment"]:
+            return match["comment"].rstrip()
+    return ""
+
+
 def unquote(text: str) -> str:
     """Removes the quotes around the whole text; like the official client, it looks at the two ends only."""
     if len(text) >= 2 and text[0] in "\"'" and text[-1] in "\"'":

@@ -127,7 +127,7 @@ def _read_all(text: str, file: str, draft: _Draft) -> None:
     for statement in statements(source_lines(text, file), draft.errors):
         try:
             if statement.directive not in directives.OF_KIND[draft.kind]:
-                raise _misplaced(statement, draft.kind)
+                raise misplaced(statement, draft.kind)
             draft.take(statement)
         except DatafileError as error:
             draft.errors.append(error)
@@ -135,7 +135,7 @@ def _read_all(text: str, file: str, draft: _Draft) -> None:
     draft.errors.sort(key=lambda error: error.line if error.file == file else 0)
 
 
-def _misplaced(statement: Statement, kind: FileKind) -> DatafileError:
+def misplaced(statement: Statement, kind: FileKind) -> DatafileError:
     directive = statement.directive
     if directive == "SETTINGS":
         return statement.error("SETTINGS is not a directive", hint="Write ENGINE_SETTINGS.")
@@ -189,44 +189,63 @@ class _Draft(ABC):
         self.version = int(written)
 
     def read_token(self, statement: Statement) -> None:
-        if len(statement.arguments) != 2:
-            raise statement.error("TOKEN takes a name and a permission", hint='Write TOKEN "name of the token" READ.')
-        name, permission = statement.arguments
-        self.tokens.append(TokenGrant(unquote(name), permission.upper()))
-        self.places.setdefault(f"TOKEN {unquote(name)}", statement.place)
+        grant = token_of(statement)
+        self.tokens.append(grant)
+        self.places.setdefault(f"TOKEN {grant.name}", statement.place)
 
     def read_tags(self, statement: Statement) -> None:
         self.options.update(self._read_tags(statement))
 
     def _read_tags(self, statement: Statement) -> dict[str, str]:
         """Notes the filtering tags and returns the operational ones."""
-        written = " ".join(statement.text_lines() if statement.block is not None else statement.arguments)
-        options: dict[str, str] = {}
-        for entry in written.split(","):
-            tag = entry.strip().strip("\"'").strip()
-            if "=" in tag:
-                options.update(self._option(pair, statement) for pair in tag.split("&"))
-            elif tag and tag not in self.tags:
-                self.tags.append(tag)
+        tags, options = tags_of(statement)
+        self.tags += [tag for tag in tags if tag not in self.tags]
         return options
-
-    def _option(self, pair: str, statement: Statement) -> tuple[str, str]:
-        """The official client reads the pairs as a query string: `%2C` is a comma, and `+` a blank."""
-        key, separator, value = pair.partition("=")
-        if not separator or not key.strip():
-            raise statement.error(f"'{pair}' is not key=value", hint='Write TAGS "key=value&other=value, tag".')
-        return unquote_plus(key).strip(), unquote_plus(value).strip()
 
     def value(self, statement: Statement) -> str:
         """The value of a directive, without its quotes and with variables filled in."""
-        one_line = " ".join(statement.arguments)
-        written = (one_line if statement.block is None else _dedent(statement.text_lines())).strip()
-        if not written:
-            raise statement.error(f"{statement.directive} needs a value", hint='Write "" for an empty one.')
-        return self.filled(unquote(written))
+        return self.filled(value_of(statement))
 
     def filled(self, text: str) -> str:
         return text if self.env is None else Template(text).safe_substitute(self.env)
+
+
+def value_of(statement: Statement) -> str:
+    """The value of a directive, without its quotes."""
+    one_line = " ".join(statement.arguments)
+    written = (one_line if statement.block is None else _dedent(statement.text_lines())).strip()
+    if not written:
+        raise statement.error(f"{statement.directive} needs a value", hint='Write "" for an empty one.')
+    return unquote(written)
+
+
+def token_of(statement: Statement) -> TokenGrant:
+    if len(statement.arguments) != 2:
+        raise statement.error("TOKEN takes a name and a permission", hint='Write TOKEN "name of the token" READ.')
+    name, permission = statement.arguments
+    return TokenGrant(unquote(name), permission.upper())
+
+
+def tags_of(statement: Statement) -> tuple[list[str], dict[str, str]]:
+    """Filtering tags, and operational ones by their key."""
+    written = " ".join(statement.text_lines() if statement.block is not None else statement.arguments)
+    tags: list[str] = []
+    options: dict[str, str] = {}
+    for entry in written.split(","):
+        tag = entry.strip().strip("\"'").strip()
+        if "=" in tag:
+            options.update(_option(pair, statement) for pair in tag.split("&"))
+        elif tag and tag not in tags:
+            tags.append(tag)
+    return tags, options
+
+
+def _option(pair: str, statement: Statement) -> tuple[str, str]:
+    """The official client reads the pairs as a query string: `%2C` is a comma, and `+` a blank."""
+    key, separator, value = pair.partition("=")
+    if not separator or not key.strip():
+        raise statement.error(f"'{pair}' is not key=value", hint='Write TAGS "key=value&other=value, tag".')
+    return unquote_plus(key).strip(), unquote_plus(value).strip()
 
 
 def description_of(statement: Statement) -> str:
@@ -292,7 +311,7 @@ class _DataSource(_Draft):
         elif directive in ("INDEXES", "INDICES"):
             self.indexes = indexes_of(statement)
         elif directive == "SHARED_WITH":
-            self.shared_with += _workspaces(statement)
+            self.shared_with += workspaces_of(statement)
         elif directive in directives.ENGINE:
             self.engine.take(directive, self.value(statement))
         elif directive in directives.KAFKA:
@@ -363,7 +382,7 @@ def _places_of_columns(statement: Statement, columns: tuple[Column, ...]) -> dic
     return places
 
 
-def _workspaces(statement: Statement) -> list[str]:
+def workspaces_of(statement: Statement) -> list[str]:
     if statement.block is None:
         return [unquote(word) for word in statement.arguments]
     return [unquote(line.strip()) for line in statement.text_lines()]

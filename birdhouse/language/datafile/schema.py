@@ -57,6 +57,36 @@ def parse_schema(text: str, *, file: str = "", line: int = 1) -> tuple[Column, .
         raise misread.at(text, file, line) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Comments:
+    """The comments of a schema, by the number of the column that they are above or behind; the last ones by the count.
+
+    Both kinds: those after `--`, and lines that start with `#`.
+    """
+
+    above: dict[int, list[str]]
+    behind: dict[int, list[str]]
+
+
+def comments_of(text: str) -> Comments:
+    """The text is a schema that can be read."""
+    lines = text.split("\n")
+    bare = "\n".join("" if line.lstrip().startswith("#") else line for line in lines)
+    code = _without_comments(bare)
+    begins = [begin for _, begin in _columns(code)]
+    found = Comments({}, {})
+    offset = 0
+    for line, kept in zip(lines, code.split("\n"), strict=True):
+        has_code = bool(kept.strip())
+        at = offset + len(kept.rstrip()) - 1 if has_code else offset
+        comment = (line[len(kept.rstrip()) :] if has_code else line).strip()
+        column = sum(begin <= at for begin in begins) - 1 if code[at:].strip() else len(begins)
+        if comment:
+            (found.behind if has_code else found.above).setdefault(column, []).append(comment)
+        offset += len(kept) + 1
+    return found
+
+
 def format_column(column: Column) -> str:
     parts = [f"`{column.name}`", column.type]
     if column.jsonpath is not None:
