@@ -30,13 +30,15 @@ from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Encoders, Events
 from birdhouse.ingest.files import Files
 from birdhouse.jobs import store as job_store
-from birdhouse.jobs.copy import CopyRunner
+from birdhouse.jobs.copy import CopyRunner, scheduled_copy
 from birdhouse.jobs.delete import DeleteRunner
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.imports import ImportRunner
 from birdhouse.jobs.job import JobKind
 from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
+from birdhouse.jobs.scheduler import ScheduledKind, Scheduler
+from birdhouse.language.datafile.model import NodeKind
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
 from birdhouse.query.run import QueryRunner
@@ -64,6 +66,9 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
         stack.push_async_callback(parts.recorder.stop)
         await parts.jobs.start()
         stack.push_async_callback(parts.jobs.stop)
+        if settings.follow_schedules:
+            parts.scheduler.start()
+            stack.push_async_callback(parts.scheduler.stop)
         stack.push_async_callback(parts.batches.close)
         yield parts
 
@@ -136,6 +141,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         JobKind.IMPORT: ImportRunner(gate, catalog, services, files, http, size_bytes_max=settings.upload_bytes_max),
         JobKind.DELETE: DeleteRunner(gate, catalog, services, limits),
     }
+    jobs = JobQueue(database, clock, runners, workers=settings.job_workers, kept_hours=settings.jobs_kept_hours)
+    scheduled = {NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy)}
     return Parts(
         settings=settings,
         clock=clock,
@@ -149,7 +156,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         batches=batches,
         events=Events(batches, encoders, body_bytes_max=settings.event_body_bytes_max),
         files=files,
-        jobs=JobQueue(database, clock, runners, workers=settings.job_workers, kept_hours=settings.jobs_kept_hours),
+        jobs=jobs,
+        scheduler=Scheduler(database, clock, catalog, jobs, scheduled),
         deployer=deployer,
         recorder=Recorder(engine, services),
     )

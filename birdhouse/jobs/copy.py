@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import short_time
 from birdhouse.engine.types import Limits, TableName
 from birdhouse.errors import Conflict, InvalidParameter
 from birdhouse.jobs.gate import WriteGate
@@ -44,8 +46,13 @@ def copy_payload(
         "pipe_name": pipe.name,
         "datasource": {"id": target.id, "name": target.name},
         "mode": mode,
-        "parameters": {JOB_TIMESTAMP: at.strftime("%Y-%m-%d %H:%M:%S"), **parameters},
+        "parameters": {JOB_TIMESTAMP: short_time(at), **parameters},
     }
+
+
+def scheduled_copy(workspace: Workspace, pipe: Pipe, at: datetime) -> dict[str, Any]:
+    """What a copy is asked to do when nobody asks; `at` is its tick, or the run of a root that it follows."""
+    return copy_payload(workspace, pipe.id, {}, at=at)
 
 
 class CopyRunner:
