@@ -123,7 +123,7 @@ def copies_feeding(workspace: Workspace, pipe: Pipe) -> tuple[Pipe, ...]:
     A view passes on what comes into its leftmost table only: it reads the others, but does not wait for them.
     """
     found: dict[str, Pipe] = {}
-    waiting = list(_datasources_read(workspace, pipe))
+    waiting = list(datasources_read(workspace, pipe))
     seen: set[str] = set()
     while waiting:
         source = waiting.pop()
@@ -135,11 +135,11 @@ def copies_feeding(workspace: Workspace, pipe: Pipe) -> tuple[Pipe, ...]:
                 found[writer.name] = writer
             elif writer.kind is NodeKind.MATERIALIZED:
                 trigger = leftmost_source(workspace, writer)
-                waiting += _datasources_read(workspace, writer) if trigger is None else [trigger]
+                waiting += datasources_read(workspace, writer) if trigger is None else [trigger]
     return tuple(found[name] for name in sorted(found))
 
 
-def _datasources_read(workspace: Workspace, pipe: Pipe) -> Iterable[DataSource]:
+def datasources_read(workspace: Workspace, pipe: Pipe) -> Iterable[DataSource]:
     """Those that the pipe reads directly or through other pipes."""
     waiting, seen = [pipe], {pipe.id}
     while waiting:

@@ -111,7 +111,7 @@ class Job:
 
     @property
     def statistics(self) -> Mapping[str, Any]:
-        """`row_count`, `bytes` and `elapsed_seconds` of what was written, as far as the kind has them."""
+        """What was written and read, as `statistics` below names it, as far as the kind has it."""
         found: Mapping[str, Any] = self.result.get("statistics", {})
         return found
 
@@ -140,5 +140,13 @@ class JobFilter:
         return after and (self.created_before is None or job.created_at <= self.created_before)
 
 
-def statistics(rows: int, bytes_written: int, elapsed_seconds: float) -> dict[str, Any]:
-    return {"row_count": rows, "bytes": bytes_written, "elapsed_seconds": round(elapsed_seconds, 6)}
+def statistics(
+    rows: int, bytes_written: int, elapsed_seconds: float, *, rows_read: int = 0, bytes_read: int = 0
+) -> dict[str, Any]:
+    return {
+        "row_count": rows,
+        "bytes": bytes_written,
+        "elapsed_seconds": round(elapsed_seconds, 6),
+        "rows_read": rows_read,
+        "bytes_read": bytes_read,
+    }

@@ -55,9 +55,17 @@ class Run:
 
     def progress(self, state: Progress) -> None:
         """What `on_progress` of a statement reports. 100 % is said by the end of the job alone."""
-        if state.total_rows:
-            percentage = min(99, 100 * state.rows_read // state.total_rows)
-            self.job = replace(self.job, progress_percentage=percentage)
+        self.progress_of(0, 1)(state)
+
+    def progress_of(self, part: int, parts: int) -> Callable[[Progress], None]:
+        """For one of several statements that each do a like part of the work; the first is part 0."""
+
+        def progress(state: Progress) -> None:
+            if state.total_rows:
+                share = min(1, state.rows_read / state.total_rows)
+                self.job = replace(self.job, progress_percentage=min(99, int(100 * (part + share) / parts)))
+
+        return progress
 
     def finalize(self) -> None:
         """From here on the job changes what others see, and cannot be cancelled.
