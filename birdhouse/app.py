@@ -30,7 +30,7 @@ from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Encoders, Events
 from birdhouse.ingest.files import Files
 from birdhouse.jobs import store as job_store
-from birdhouse.jobs.copy import CopyRunner
+from birdhouse.jobs.copy import CopyRunner, scheduled_copy
 from birdhouse.jobs.delete import DeleteRunner
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.imports import ImportRunner
@@ -38,6 +38,8 @@ from birdhouse.jobs.job import JobKind
 from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
 from birdhouse.jobs.records import JobRecords
+from birdhouse.jobs.scheduler import ScheduledKind, Scheduler
+from birdhouse.language.datafile.model import NodeKind
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
 from birdhouse.query.run import QueryRunner
@@ -72,6 +74,9 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
         stack.push_async_callback(parts.storage_samples.stop)
         await parts.jobs.start()
         stack.push_async_callback(parts.jobs.stop)
+        if settings.follow_schedules:
+            parts.scheduler.start()
+            stack.push_async_callback(parts.scheduler.stop)
         stack.push_async_callback(parts.batches.close)
         yield parts
 
@@ -164,6 +169,15 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         ),
         JobKind.DELETE: DeleteRunner(gate, catalog, services, limits),
     }
+    jobs = JobQueue(
+        database,
+        clock,
+        runners,
+        workers=settings.job_workers,
+        kept_hours=settings.jobs_kept_hours,
+        observe=JobRecords(recorder.note).observe,
+    )
+    scheduled = {NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy)}
     return Parts(
         settings=settings,
         clock=clock,
@@ -177,14 +191,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         batches=batches,
         events=Events(batches, encoders, body_bytes_max=settings.event_body_bytes_max),
         files=files,
-        jobs=JobQueue(
-            database,
-            clock,
-            runners,
-            workers=settings.job_workers,
-            kept_hours=settings.jobs_kept_hours,
-            observe=JobRecords(recorder.note).observe,
-        ),
+        jobs=jobs,
+        scheduler=Scheduler(database, clock, catalog, jobs, scheduled),
         deployer=deployer,
         recorder=recorder,
         event_appends=event_appends,

@@ -33,3 +33,8 @@ class ManualClock:
 def wire_time(moment: datetime) -> str:
     """`2024-05-01 10:00:00.123456`, the form every answer of the API uses; clients cut its last seven characters."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def short_time(moment: datetime) -> str:
+    """`2024-05-01 10:00:00`, as templates get it and people read it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

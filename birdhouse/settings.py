@@ -105,6 +105,9 @@ class Settings(BaseSettings):
 
     job_seconds_max: float = Field(3_600, gt=0, description="Longest time one statement of a job may run.")
     job_memory_bytes_max: int = Field(4 * GB, gt=0, description="Most memory one statement of a job may use.")
+    follow_schedules: bool = Field(
+        True, description="Whether copies and sinks run by their schedules; without, they run on demand only."
+    )
     jobs_kept_hours: int = Field(48, gt=0, description="How long finished jobs stay in the list of jobs.")
 
     insert_batch_rows_max: int = Field(

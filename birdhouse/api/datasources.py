@@ -163,7 +163,7 @@ async def delete_rows(call: Call) -> Response:
     if is_true(values.get("dry_run")):
         return json_response({"rows_to_be_deleted": rows})
     payload = delete_payload(workspace, datasource.name, condition)
-    job = await call.parts.jobs.submit(workspace.id, JobKind.DELETE, payload)
+    job = await call.parts.jobs.submit(workspace.id, JobKind.DELETE, payload, asked_by=call.grants.token_name)
     content = job_json(job, call.base_url)
     return json_response({**content, "delete_id": job.id, "job": content})
 

@@ -131,7 +131,9 @@ async def _from_url(call: Call, values: Mapping[str, str], mode: str) -> Respons
         condition=values.get("replace_condition") or None,
     )
     # The client reads `block_log` of a job that has not begun, too.
-    job = await call.parts.jobs.submit(call.workspace.id, JobKind.IMPORT, {**payload, "block_log": []})
+    job = await call.parts.jobs.submit(
+        call.workspace.id, JobKind.IMPORT, {**payload, "block_log": []}, asked_by=call.grants.token_name
+    )
     content = job_json(job, call.base_url)
     return json_response({**content, "import_id": job.id, "job": content})
 

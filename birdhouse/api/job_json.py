@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from birdhouse.clock import wire_time
-from birdhouse.jobs.job import Job
+from birdhouse.jobs.job import Job, Wait
 
 
 def job_json(job: Job, base_url: str) -> dict[str, Any]:
@@ -23,8 +23,16 @@ def job_json(job: Job, base_url: str) -> dict[str, Any]:
         "started_at": wire_time(job.started_at) if job.started_at else None,
         "is_cancellable": job.is_cancellable,
         "progress_percentage": 100 if job.status == "done" else job.progress_percentage,
+        "waiting_seconds": round(job.waited_seconds, 3),
+        "waiting_for": [wait_json(wait) for wait in job.waits],
+        "asked_by": job.asked_by or None,
+        "scheduled_for": wire_time(job.scheduled_for) if job.scheduled_for else None,
         "result": dict(job.result),
     }
     if job.error is not None:
         content["error"] = job.error
     return content
+
+
+def wait_json(wait: Wait) -> dict[str, Any]:
+    return {"kind": str(wait.kind), "name": wait.name or None, "job_id": wait.job_id, "reason": wait.reason}

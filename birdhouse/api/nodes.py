@@ -9,7 +9,7 @@ from starlette.responses import Response
 from birdhouse.access.check import require
 from birdhouse.api.call import Call
 from birdhouse.api.job_json import job_json
-from birdhouse.api.pipe_json import engine_of, node_json, pipe_json
+from birdhouse.api.pipe_json import engine_of, node_json, pipe_answer
 from birdhouse.api.pipes import populate_options
 from birdhouse.api.responses import json_response, no_content
 from birdhouse.catalog.resources import Pipe
@@ -45,7 +45,7 @@ async def publish(call: Call) -> Response:
     require(call.grants.may_create_pipe())
     node = call.request.path_params["node"]
     pipe = await call.parts.deployer.publish(call.workspace.id, call.name, node)
-    return json_response(pipe_json(call.workspace, pipe))
+    return json_response(pipe_answer(call, pipe))
 
 
 async def unlink(call: Call) -> Response:
@@ -54,7 +54,7 @@ async def unlink(call: Call) -> Response:
     pipe = call.workspace.pipe(call.name)
     pipe.find_node(call.request.path_params["node"])
     pipe = await call.parts.deployer.unlink(call.workspace.id, pipe.id)
-    return json_response(pipe_json(call.workspace, pipe))
+    return json_response(pipe_answer(call, pipe))
 
 
 async def set_copy(call: Call) -> Response:
@@ -72,7 +72,7 @@ async def set_copy(call: Call) -> Response:
         copy_mode=values.get("mode") or node.copy_mode or "append",
     )
     after = await _deploy(call, _with_node(pipe, changed))
-    return json_response(pipe_json(call.workspace, after))
+    return json_response(pipe_answer(call, after))
 
 
 def _schedule(given: str | None, stored: str | None) -> str | None:
@@ -87,7 +87,7 @@ async def materialize(call: Call) -> Response:
     pipe = call.workspace.pipe(call.name)
     values = await call.form()
     after = await _deploy(call, _materialized(pipe, call, values))
-    return json_response(pipe_json(call.workspace, after))
+    return json_response(pipe_answer(call, after))
 
 
 async def analyze(call: Call) -> Response:
@@ -120,7 +120,7 @@ async def populate(call: Call) -> Response:
     pipe.find_node(call.request.path_params["node"])
     options = populate_options(call, truncate=call.flag("truncate"))
     payload = populate_payload(call.workspace, pipe.name, options)
-    job = await call.parts.jobs.submit(call.workspace.id, JobKind.POPULATE, payload)
+    job = await call.parts.jobs.submit(call.workspace.id, JobKind.POPULATE, payload, asked_by=call.grants.token_name)
     return json_response({"job": job_json(job, call.base_url)})
 
 

@@ -15,6 +15,7 @@ from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Events
 from birdhouse.ingest.files import Files
 from birdhouse.jobs.queue import JobQueue
+from birdhouse.jobs.scheduler import Scheduler
 from birdhouse.metadata.database import Database
 from birdhouse.query.run import QueryRunner
 from birdhouse.settings import Settings
@@ -38,6 +39,7 @@ class Parts:
     events: Events
     files: Files
     jobs: JobQueue
+    scheduler: Scheduler
     deployer: Deployer
     recorder: Recorder
     event_appends: EventAppends

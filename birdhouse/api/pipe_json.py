@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from birdhouse.api.call import Call
+from birdhouse.api.job_json import wait_json
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import wire_time
 from birdhouse.errors import BirdhouseError, InvalidInput
+from birdhouse.jobs import store
+from birdhouse.jobs.scheduler import ScheduleStatus
 from birdhouse.language.cron import ON_DEMAND
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition, TableEngine
 from birdhouse.language.datafile.parse import normal_description, normal_sql
@@ -32,14 +36,20 @@ _STREAM_KEYS = {"connection": "kafka_connection_name", "kafka_topic": "kafka_top
 _OWN_NODE_KEYS = frozenset(
     {
         "name", "sql", "type", "description", "target_datasource", "copy_schedule", "mode", "export_params",
-        "datasource", "override_datasource", "engine", "tags", "materialized", "target_workspace", "id",
+        "datasource", "override_datasource", "engine", "tags", "materialized", "target_workspace", "id", "node_type",
+        "cluster", "params", "dependencies", "ignore_sql_errors", "created_at", "updated_at", "version", "result",
     }
 )  # fmt: skip
 
 
-def pipe_json(workspace: Workspace, pipe: Pipe) -> dict[str, Any]:
+def pipe_answer(call: Call, pipe: Pipe) -> dict[str, Any]:
+    """A pipe of the workspace as it is now."""
+    workspace = call.workspace
+    return pipe_json(workspace, pipe, call.parts.scheduler.status(workspace, pipe))
+
+
+def pipe_json(workspace: Workspace, pipe: Pipe, schedule: ScheduleStatus | None) -> dict[str, Any]:
     """A pipe as the client reads it. What does not apply is null, never missing."""
-    output = pipe.definition.output
     kind = pipe.kind
     ids = dict.fromkeys(("endpoint", "copy_node", "sink_node", "stream_node"))
     key = {
@@ -58,7 +68,7 @@ def pipe_json(workspace: Workspace, pipe: Pipe) -> dict[str, Any]:
         "parent": None,
         "copy_target_datasource": target.id if target else None,
         "copy_target_workspace": workspace.id if target else None,
-        "schedule": _schedule(output),
+        "schedule": _schedule(pipe, schedule),
         "created_at": wire_time(pipe.created_at),
         "updated_at": wire_time(pipe.updated_at),
         "nodes": [node_json(workspace, pipe, node) for node in pipe.definition.nodes],
@@ -67,10 +77,19 @@ def pipe_json(workspace: Workspace, pipe: Pipe) -> dict[str, Any]:
     }
 
 
-def _schedule(output: Node | None) -> dict[str, str]:
-    if output is None or output.copy_schedule in (None, ON_DEMAND):
+def _schedule(pipe: Pipe, schedule: ScheduleStatus | None) -> dict[str, Any]:
+    """Empty for a pipe on demand. `cron` is left out when only new data starts it: the client takes it for a text."""
+    if schedule is None:
         return {}
-    return {"cron": output.copy_schedule or "", "timezone": "Etc/UTC", "status": "running"}
+    content: dict[str, Any] = {
+        "timezone": "Etc/UTC",
+        "status": store.PAUSED if schedule.is_paused else store.RUNNING,
+        "next_at": wire_time(schedule.next_at) if schedule.next_at else None,
+        "run_after": list(schedule.waits_for),
+        "waiting_for": [wait_json(wait) for wait in schedule.waits],
+        "last_job_id": schedule.last_job_id,
+    }
+    return content if pipe.output.schedule is None else {"cron": pipe.output.schedule, **content}
 
 
 def node_json(workspace: Workspace, pipe: Pipe, node: Node) -> dict[str, Any]:
@@ -85,7 +104,7 @@ def node_json(workspace: Workspace, pipe: Pipe, node: Node) -> dict[str, Any]:
         "node_type": kind,
         "materialized": target.id if isinstance(target, DataSource) else None,
         "cluster": None,
-        "tags": {},
+        "tags": dict(node.tags),
         "mode": node.copy_mode,
         "dependencies": sorted(_dependencies(node)),
         "params": _parameters(node),
@@ -157,7 +176,20 @@ def node_of(content: Mapping[str, Any], pipe: Mapping[str, Any]) -> Node:
         copy_schedule=_text(schedule) if kind is NodeKind.COPY else None,
         copy_mode=str(content.get("mode") or "append").lower() if kind is NodeKind.COPY else None,
         options=_export_options(content, kind),
+        tags=_node_tags(content),
     )
+
+
+def _node_tags(content: Mapping[str, Any]) -> dict[str, str]:
+    """The client sends the operational tags of a node as more keys of it; `tags` may hold them too."""
+    found = {name: value for name, value in content.items() if name not in _OWN_NODE_KEYS and name[:7] != "engine_"}
+    tags = content.get("tags")
+    found |= tags if isinstance(tags, Mapping) else {}
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value).strip()
+        for name, value in found.items()
+        if isinstance(value, str | int | float) and str(value).strip()
+    }
 
 
 def _kind(content: Mapping[str, Any]) -> NodeKind:

@@ -12,7 +12,7 @@ from birdhouse.access.check import Allowed, Refused, require
 from birdhouse.api.call import Call
 from birdhouse.api.datafile_text import datafile_text
 from birdhouse.api.job_json import job_json
-from birdhouse.api.pipe_json import definition_of, pipe_json
+from birdhouse.api.pipe_json import definition_of, pipe_answer
 from birdhouse.api.responses import json_response, no_content, text_response
 from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
@@ -31,7 +31,7 @@ async def index(call: Call) -> Response:
     found = []
     for pipe in sorted(workspace.pipes(), key=lambda each: each.name):
         if isinstance(call.grants.may_read_pipe(pipe), Allowed):
-            found.append(_only(pipe_json(workspace, pipe), attrs, node_attrs))
+            found.append(_only(pipe_answer(call, pipe), attrs, node_attrs))
     return json_response({"pipes": found})
 
 
@@ -54,7 +54,7 @@ async def show(call: Call) -> Response:
     pipe = call.workspace.pipe(call.name)
     if isinstance(call.grants.may_create_pipe(), Refused):
         require(call.grants.may_read_pipe(pipe))
-    return json_response(pipe_json(call.workspace, pipe))
+    return json_response(pipe_answer(call, pipe))
 
 
 async def datafile(call: Call) -> Response:
@@ -79,7 +79,7 @@ async def create(call: Call) -> Response:
         before.id, [desired], ignore_sql_errors=call.flag("ignore_sql_errors")
     )
     after = call.workspace
-    answer = pipe_json(after, after.pipe(definition.resource_name))
+    answer = pipe_answer(call, after.pipe(definition.resource_name))
     return json_response(answer | await _created_target(call, deployment.workspace, before, definition))
 
 
@@ -115,7 +115,7 @@ async def _created_target(
     }
     if output.kind is NodeKind.MATERIALIZED and call.flag("populate"):
         payload = populate_payload(call.workspace, definition.resource_name, populate_options(call))
-        job = await call.parts.jobs.submit(after.id, JobKind.POPULATE, payload)
+        job = await call.parts.jobs.submit(after.id, JobKind.POPULATE, payload, asked_by=call.grants.token_name)
         answer["job"] = job_json(job, call.base_url)
     return answer
 
@@ -144,7 +144,7 @@ async def update(call: Call) -> Response:
     pipe = await call.parts.deployer.rename_pipe(
         call.workspace.id, call.name, new_name=values.get("name"), description=values.get("description")
     )
-    return json_response(pipe_json(call.workspace, pipe))
+    return json_response(pipe_answer(call, pipe))
 
 
 async def delete(call: Call) -> Response:

@@ -79,6 +79,9 @@ ROUTES: Sequence[Route] = [
     Route("/v0/pipes/{name}/nodes/{node}/sink", to(nodes.unlink), methods=["DELETE"]),
     Route("/v0/pipes/{name}/nodes/{node}/stream", to(nodes.unlink), methods=["DELETE"]),
     Route("/v0/pipes/{name}/copy", to(copies.run), methods=["POST"]),
+    Route("/v0/pipes/{name}/copy/pause", to(copies.pause), methods=["POST"]),
+    Route("/v0/pipes/{name}/copy/resume", to(copies.resume), methods=["POST"]),
+    Route("/v0/pipes/{name}/copy/cancel", to(copies.cancel), methods=["POST"]),
     # Jobs
     Route("/v0/jobs", to(jobs.index)),
     Route("/v0/jobs/{name}", to(jobs.show)),

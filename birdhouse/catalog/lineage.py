@@ -10,8 +10,8 @@ from functools import lru_cache
 from birdhouse.catalog.resources import DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.errors import BirdhouseError
-from birdhouse.language.datafile.model import Node, PipeDefinition
-from birdhouse.language.sql.tables import tables
+from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
+from birdhouse.language.sql.tables import TableRef, leftmost_table, tables
 from birdhouse.language.template import is_template, parse_template, render, table_names, template_body
 
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+`?([A-Za-z_][\w.]*)`?", re.IGNORECASE)
@@ -38,9 +38,22 @@ def references(sql: str) -> frozenset[str]:
 @lru_cache(maxsize=_TEXTS_KEPT)
 def rendered_references(sql: str) -> frozenset[str]:
     """The names a node reads when it is rendered without parameters, with stand-ins for missing values."""
-    if is_template(sql):
-        sql = render(parse_template(template_body(sql)), {}, check=True).sql
-    return frozenset(f"{ref.database}.{ref.name}" if ref.database else ref.name for ref in tables(sql))
+    return frozenset(map(_name, tables(_rendered(sql))))
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def leftmost_reference(sql: str) -> str | None:
+    """The name of the leftmost table a node reads when it is rendered without parameters, if it can be told."""
+    found = leftmost_table(_rendered(sql))
+    return None if found is None else _name(found)
+
+
+def _rendered(sql: str) -> str:
+    return render(parse_template(template_body(sql)), {}, check=True).sql if is_template(sql) else sql
+
+
+def _name(ref: TableRef) -> str:
+    return f"{ref.database}.{ref.name}" if ref.database else ref.name
 
 
 def sources(pipe: PipeDefinition) -> frozenset[str]:
@@ -105,6 +118,60 @@ def dependents(workspace: Workspace, name: str) -> tuple[Pipe, ...]:
                 found[pipe.name] = pipe
                 waiting.append(pipe.name)
     return tuple(found.values())
+
+
+def leftmost_source(workspace: Workspace, pipe: Pipe) -> DataSource | None:
+    """The data source that the rows of the pipe come from: its leftmost table, followed through nodes and pipes.
+
+    Inserts into it are what triggers a materialized pipe. None when it cannot be told from the text.
+    """
+    node, followed = pipe.output, set[tuple[str, str]]()
+    while (pipe.id, node.name) not in followed:
+        followed.add((pipe.id, node.name))
+        name = leftmost_reference(node.sql) or ""
+        own = pipe.definition.node(name)
+        if own is not None:
+            node = own
+            continue
+        found = _resource_read(workspace, name)
+        if not isinstance(found, Pipe):
+            return found
+        pipe, node = found, found.output
+    return None
+
+
+def copies_feeding(workspace: Workspace, pipe: Pipe) -> tuple[Pipe, ...]:
+    """The copy pipes whose rows the pipe reads, through other pipes and through materialized views.
+
+    A view passes on what comes into its leftmost table only: it reads the others, but does not wait for them.
+    """
+    found: dict[str, Pipe] = {}
+    waiting = list(datasources_read(workspace, pipe))
+    seen: set[str] = set()
+    while waiting:
+        source = waiting.pop()
+        if source.id in seen:
+            continue
+        seen.add(source.id)
+        for writer in workspace.writers(source.name):
+            if writer.kind is NodeKind.COPY:
+                found[writer.name] = writer
+            elif writer.kind is NodeKind.MATERIALIZED:
+                trigger = leftmost_source(workspace, writer)
+                waiting += datasources_read(workspace, writer) if trigger is None else [trigger]
+    return tuple(found[name] for name in sorted(found))
+
+
+def datasources_read(workspace: Workspace, pipe: Pipe) -> Iterable[DataSource]:
+    """Those that the pipe reads directly or through other pipes."""
+    waiting, seen = [pipe], {pipe.id}
+    while waiting:
+        for read in reads(workspace, waiting.pop()):
+            if isinstance(read, DataSource):
+                yield read
+            elif read.id not in seen:
+                seen.add(read.id)
+                waiting.append(read)
 
 
 def find_cycle(edges: Mapping[str, Iterable[str]]) -> tuple[str, ...] | None:

@@ -16,8 +16,9 @@ from birdhouse.deploy import ddl
 from birdhouse.deploy.apply import create_quarantine
 from birdhouse.deploy.draft import Draft, line_of, with_datasource
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Query
+from birdhouse.engine.types import Query, quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, DatafileError, SqlError
+from birdhouse.jobs.copy import shard_of
 from birdhouse.language.datafile.format import format_datasource
 from birdhouse.language.datafile.model import (
     Column,
@@ -27,6 +28,7 @@ from birdhouse.language.datafile.model import (
     PipeDefinition,
     TableEngine,
 )
+from birdhouse.language.datafile.run_options import run_options
 from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS, table_functions
 from birdhouse.query.compose import Composer
 from birdhouse.query.locate import in_known_names, line_of_word
@@ -113,6 +115,7 @@ class DraftCheck:
                 await self._materialized(pipe, node, columns)
             elif node.kind is NodeKind.COPY:
                 self._target(pipe, node.target_datasource or "", columns)
+                await self._shard_key(pipe, node, columns)
 
     async def _describe(self, pipe: Pipe, node: Node) -> list[ResultColumn] | None:
         """The columns a node gives, without running it; None when only another server could tell."""
@@ -152,6 +155,19 @@ class DraftCheck:
         )
         self.draft = with_datasource(self.draft, definition, format_datasource(definition), self._now)
         await self._table(self.draft.after.datasource(target))
+
+    async def _shard_key(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
+        key = run_options(node).shard_key
+        if key is None:
+            return
+        typed = ", ".join(f"{quote_identifier(each.name)} {each.type}" for each in columns)
+        try:
+            await describe(self._engine, f"SELECT {shard_of(key)} FROM null({quote_string(typed)})")
+        except BirdhouseError as error:
+            hint = f"Use the columns of the result: {', '.join(each.name for each in columns)}."
+            self.problems.append(
+                _in_node(SqlError(f"shard_key: {error.message}", hint=error.hint or hint), pipe, node, self.draft)
+            )
 
     def _target(self, pipe: Pipe, target: str, columns: list[ResultColumn]) -> None:
         """Rows go into the target by column name: each column of the node must be there."""

@@ -11,8 +11,10 @@ from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import DataSource, Pipe, Resource
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.errors import BirdhouseError, Conflict, DatafileError, NameTaken
+from birdhouse.jobs.schedule import waiting_cycle
 from birdhouse.language.datafile.check import check as check_definition
 from birdhouse.language.datafile.model import DataSourceDefinition, Node, NodeKind, PipeDefinition
+from birdhouse.language.datafile.run_options import UPSTREAM
 from birdhouse.metadata.identifiers import new_resource_id
 from birdhouse.query.locate import line_of_word
 from birdhouse.usage.reading import ORGANIZATION_DATABASE
@@ -137,6 +139,17 @@ def _reference_problems(draft: Draft) -> list[BirdhouseError]:
     cycle = lineage.pipe_cycle(pipe.definition for pipe in draft.after.pipes())
     if cycle is not None:
         problems.append(Conflict(f"Circular reference: {' -> '.join(cycle)}", hint="Break the circle at one node."))
+        return problems
+    waiting = waiting_cycle(draft.after)
+    if waiting is not None:
+        first, second = waiting[:2]
+        problems.append(
+            Conflict(
+                f"These pipes would wait for each other for ever: {' -> '.join(waiting)}",
+                hint=f'Let one read what the last run of the next has written: TAGS "run_after={UPSTREAM}&'
+                f'run_behind={second}" in {first}, or take run_after away from one that has a schedule.',
+            )
+        )
     return problems
 
 

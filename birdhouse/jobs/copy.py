@@ -7,14 +7,20 @@ from datetime import datetime
 from typing import Any
 
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.lineage import datasources_read, leftmost_source
+from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import short_time
 from birdhouse.engine.types import Limits, TableName
 from birdhouse.errors import Conflict, InvalidParameter
+from birdhouse.jobs.budget import budget, within
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
 from birdhouse.jobs.queue import Run
 from birdhouse.jobs.staging import Size, Staging, has_gathered, size
 from birdhouse.language.datafile.model import NodeKind
+from birdhouse.language.datafile.run_options import run_options
+from birdhouse.language.sql.statements import check_expression
 from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS
 from birdhouse.query.compose import Composer
 
@@ -44,8 +50,13 @@ def copy_payload(
         "pipe_name": pipe.name,
         "datasource": {"id": target.id, "name": target.name},
         "mode": mode,
-        "parameters": {JOB_TIMESTAMP: at.strftime("%Y-%m-%d %H:%M:%S"), **parameters},
+        "parameters": {JOB_TIMESTAMP: short_time(at), **parameters},
     }
+
+
+def scheduled_copy(workspace: Workspace, pipe: Pipe, at: datetime) -> dict[str, Any]:
+    """What a copy is asked to do when nobody asks; `at` is its tick, or the run of a root that it follows."""
+    return copy_payload(workspace, pipe.id, {}, at=at)
 
 
 class CopyRunner:
@@ -67,22 +78,34 @@ class CopyRunner:
     async def run(self, run: Run) -> Mapping[str, Any]:
         payload = run.job.payload
         workspace = self._catalog.workspace(run.job.workspace_id)
+        pipe = workspace.pipe(payload["pipe_id"])
         target = workspace.datasource(payload["datasource"]["id"]).table
-        staging = self._staging(workspace, run.job)
-        if payload["mode"] == REPLACE:
-            written = await self._replace(run, staging, target, self._select(workspace, payload))
-        else:
-            if not has_gathered(run):
-                select = self._select(workspace, payload)
-                await staging.gather(run, await staging.matched_columns(target, select), select)
-            written = await staging.move(run, target)
-        return {"statistics": statistics(written.rows, written.bytes, staging.elapsed_seconds)}
+        limits = budget(pipe, self._limits)
+        staging = Staging(self._engine, workspace.database, run.job.id, limits)
+        with within(limits, pipe, is_sliceable=True):
+            if payload["mode"] == REPLACE:
+                written = await self._replace(run, staging, target, workspace, pipe)
+            else:
+                if not has_gathered(run):
+                    select = self._select(workspace, pipe, payload)
+                    columns = await staging.matched_columns(target, select)
+                    await staging.gather(run, columns, *slices(pipe, select))
+                written = await staging.move(run, target)
+        read = staging.read
+        return {
+            "statistics": statistics(
+                written.rows, written.bytes, staging.elapsed_seconds, rows_read=read.rows, bytes_read=read.bytes
+            )
+        }
 
-    async def _replace(self, run: Run, staging: Staging, target: TableName, select: str) -> Size:
+    async def _replace(self, run: Run, staging: Staging, target: TableName, workspace: Workspace, pipe: Pipe) -> Size:
+        select = self._select(workspace, pipe, run.job.payload)
         columns = [each.name for each in await staging.matched_columns(target, select)]
         new = await staging.create_like("new", target)
-        await staging.fill(run, new, columns, select)
+        await staging.fill(run, new, columns, *slices(pipe, select))
         written = await size(self._engine, new)
+        if not written.rows and run_options(pipe.output).refuse_empty:
+            await self._refuse_empty(workspace, pipe)
         run.finalize()
         # Always in this order: a deployment, too, holds the workspace before it could hold inserts.
         async with self._catalog.changing(run.job.workspace_id), self._engine.held(target.database):
@@ -90,16 +113,47 @@ class CopyRunner:
         await staging.drop("new")
         return written
 
+    async def _refuse_empty(self, workspace: Workspace, pipe: Pipe) -> None:
+        leftmost = leftmost_source(workspace, pipe)
+        for source in datasources_read(workspace, pipe) if leftmost is None else (leftmost,):
+            rows = (await size(self._engine, source.table)).rows
+            if rows:
+                raise Conflict(
+                    f"The result is empty while its source '{source.name}' has {rows} rows.",
+                    detail="(refuse_empty; the target is as it was)",
+                    hint="Look at the filters and joins of the pipe. To empty the target, truncate it.",
+                )
+
     async def clean(self, job: Job) -> None:
         await self._staging(self._catalog.workspace(job.workspace_id), job).drop("shape", "new", "rows")
 
     def _staging(self, workspace: Workspace, job: Job) -> Staging:
         return Staging(self._engine, workspace.database, job.id, self._limits)
 
-    def _select(self, workspace: Workspace, payload: Mapping[str, Any]) -> str:
-        pipe = workspace.pipe(payload["pipe_id"])
+    def _select(self, workspace: Workspace, pipe: Pipe, payload: Mapping[str, Any]) -> str:
+        if pipe.kind is not NodeKind.COPY:
+            raise Conflict(f"The pipe '{pipe.name}' is not a copy pipe any more.")
         # Jobs do not run read-only: the composer checks every text after it was rendered.
         composer = Composer(
             workspace, payload["parameters"], services=self._services(), table_functions=COPY_TABLE_FUNCTIONS
         )
         return composer.pipe(pipe).sql
+
+
+def slices(pipe: Pipe, select: str) -> tuple[str, ...]:
+    """The SELECT in as many parts as the pipe has shards, which together give its rows.
+
+    The engine moves the condition down to where the rows are read, as far as the key allows, so that a part needs
+    less memory and time than the whole.
+    """
+    options = run_options(pipe.output)
+    if options.shard_key is None or options.shards == 1:
+        return (select,)
+    # NULL has no hash, and its rows belong to a slice too.
+    shard = f"ifNull({shard_of(options.shard_key)}, 0) % {options.shards}"
+    return tuple(f"SELECT * FROM (\n{select}\n) WHERE {shard} = {number}" for number in range(options.shards))
+
+
+def shard_of(key: str) -> str:
+    """Raises SqlError for what is no expression over columns."""
+    return f"cityHash64({check_expression(key)})"

@@ -7,9 +7,10 @@ interrupted runs again at the next start; its runner knows from `Run.resumed` an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
@@ -18,7 +19,7 @@ from birdhouse.clock import Clock
 from birdhouse.engine.types import Progress
 from birdhouse.errors import BirdhouseError, Busy, Cancelled, Conflict, NotFound
 from birdhouse.jobs import store
-from birdhouse.jobs.job import CANCELLABLE, Job, JobFilter, JobStatus
+from birdhouse.jobs.job import CANCELLABLE, Job, JobFilter, JobStatus, Wait, WaitKind
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.identifiers import new_id
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 WAITING_JOBS_MAX = 1000
 JOBS_KEPT_HOURS = 48
 NO_FILTER = JobFilter()
+NO_HOLDS: Mapping[str, Sequence[Wait]] = MappingProxyType({})
+NOT_LOOKED_AT = (Wait(WaitKind.UPSTREAM, "The scheduler has not looked at it yet."),)
 
 
 def unobserved(job: Job) -> None:
@@ -56,9 +59,17 @@ class Run:
 
     def progress(self, state: Progress) -> None:
         """What `on_progress` of a statement reports. 100 % is said by the end of the job alone."""
-        if state.total_rows:
-            percentage = min(99, 100 * state.rows_read // state.total_rows)
-            self.job = replace(self.job, progress_percentage=percentage)
+        self.progress_of(0, 1)(state)
+
+    def progress_of(self, part: int, parts: int) -> Callable[[Progress], None]:
+        """For one of several statements that each do a like part of the work; the first is part 0."""
+
+        def progress(state: Progress) -> None:
+            if state.total_rows:
+                share = min(1, state.rows_read / state.total_rows)
+                self.job = replace(self.job, progress_percentage=min(99, int(100 * (part + share) / parts)))
+
+        return progress
 
     def finalize(self) -> None:
         """From here on the job changes what others see, and cannot be cancelled.
@@ -122,7 +133,13 @@ class JobQueue:
         self._waiting: dict[str, Job] = {}
         self._running: dict[str, _Running] = {}
         self._ends: dict[str, asyncio.Event] = {}
+        self._holds = NO_HOLDS
+        self._when_ended: Callable[[], None] = lambda: None
         self._open = False
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """`call` is called after the end of a job is stored."""
+        self._when_ended = call
 
     async def start(self) -> None:
         """Takes up every job that had not finished when the last process ended."""
@@ -149,25 +166,49 @@ class JobQueue:
             end.set()
         self._ends.clear()
 
-    async def submit(self, workspace_id: str, kind: str, payload: Mapping[str, Any]) -> Job:
+    @property
+    def room(self) -> int:
+        """How many more jobs may wait."""
+        return self._waiting_max - self._arriving - len(self._waiting)
+
+    async def submit(self, workspace_id: str, kind: str, payload: Mapping[str, Any], *, asked_by: str = "") -> Job:
         """Raises Busy when too many jobs wait."""
         if kind not in self._kinds:
             raise NotFound(f"There is no kind of job '{kind}'")
-        if self._arriving + len(self._waiting) >= self._waiting_max:
-            raise Busy(f"{self._waiting_max} jobs wait already.", hint="Wait until some are done, or cancel some.")
         now = self._clock.now()
-        job = Job(new_id(), workspace_id, kind, JobStatus.WAITING, now, now, payload)
-        # A caller that goes away must not leave a stored job that nobody runs.
-        await asyncio.shield(asyncio.ensure_future(self._add(job)))
+        job = Job(new_id(), workspace_id, kind, JobStatus.WAITING, now, now, payload, asked_by=asked_by)
+        await self.add(job, lambda: self._database.run(lambda connection: store.add(connection, job)))
         return job
 
-    async def _add(self, job: Job) -> None:
+    async def add(self, job: Job, store_it: Callable[[], Awaitable[object]]) -> None:
+        """Stores a job and queues it. Raises Busy when too many jobs wait."""
+        if self.room <= 0:
+            raise Busy(f"{self._waiting_max} jobs wait already.", hint="Wait until some are done, or cancel some.")
+        # A caller that goes away must not leave a stored job that nobody runs.
+        await asyncio.shield(asyncio.ensure_future(self._add(job, store_it())))
+
+    async def _add(self, job: Job, stored: Awaitable[object]) -> None:
         self._arriving += 1
         try:
-            await self._database.run(lambda connection: store.add(connection, job))
+            await stored
         finally:
             self._arriving -= 1
         self._enqueue(job)
+        self._dispatch()
+
+    def take_up(
+        self, queued: Iterable[Job], changed: Iterable[Job] = (), holds: Mapping[str, Sequence[Wait]] = NO_HOLDS
+    ) -> None:
+        """Queues jobs that are stored already, and puts others, changed, in the place they have in the queue.
+
+        `holds` says of each job that is held what it waits for.
+        """
+        for job in queued:
+            self._enqueue(job)
+        for job in changed:
+            if job.id in self._waiting:
+                self._waiting[job.id] = job
+        self._holds = holds
         self._dispatch()
 
     async def cancel(self, job_id: str) -> Job:
@@ -209,7 +250,7 @@ class JobQueue:
         running = self._running.get(job_id)
         if running is not None and running.run.job.status is not JobStatus.WAITING:
             return running.run.job
-        return await self._stored(job_id)
+        return self._as_seen([await self._stored(job_id)])[0]
 
     async def _stored(self, job_id: str) -> Job:
         job = await self._database.run(lambda connection: store.get(connection, job_id))
@@ -221,9 +262,38 @@ class JobQueue:
         """The last 100 jobs of the workspace that are still kept, newest first."""
         since = self._clock.now() - self._kept
         found = await self._database.run(lambda connection: store.recent(connection, workspace_id, since, wanted))
-        return [
-            running.run.job if (running := self._running.get(job.id)) and not job.is_finished else job for job in found
-        ]
+        return [*self._as_seen(found)]
+
+    def _as_seen(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
+        """With what is not stored: the progress of those that run, and what the others wait for."""
+        waits = {job.id: waits for job, waits in self._turns()}
+        now = self._clock.now()
+        return tuple(
+            running.run.job
+            if (running := self._running.get(job.id)) and not job.is_finished
+            else replace(job, waits=waits.get(job.id, ()), waiting_seconds=(now - job.created_at).total_seconds())
+            if job.id in waits
+            else job
+            for job in jobs
+        )
+
+    def _turns(self) -> Iterator[tuple[Job, tuple[Wait, ...]]]:
+        """The jobs that wait, in the order in which they may begin, each with what keeps it from it now."""
+        taken = {name: each.run.job for each in self._running.values() for name in each.touches}
+        for job in tuple(self._waiting.values()):
+            if job.is_held:
+                # It takes no place: what comes later may go before it.
+                yield job, tuple(self._holds.get(job.id, NOT_LOOKED_AT))
+                continue
+            touches = self._kinds[job.kind].touches(job)
+            before = {other.id: other for name in sorted(touches) if (other := taken.get(name)) is not None}
+            yield job, tuple(map(_wait_for, before.values())) or self._wait_for_worker()
+            taken |= {name: job for name in touches if name not in taken}
+
+    def _wait_for_worker(self) -> tuple[Wait, ...]:
+        if len(self._running) < self._workers:
+            return ()
+        return (Wait(WaitKind.WORKER, f"{self._workers} jobs run already (job_workers)."),)
 
     async def finished(self, job_id: str) -> Job:
         """The job once it has ended, or as it is when the queue stops."""
@@ -239,19 +309,16 @@ class JobQueue:
 
     def _dispatch(self) -> None:
         """Starts what may start. A job that has to wait for another keeps its place before later ones like it."""
-        taken = {name for each in self._running.values() for name in each.touches}
-        for job in tuple(self._waiting.values()):
+        for job, waits in self._turns():
             if not self._open or len(self._running) >= self._workers:
                 return
-            runner = self._kinds[job.kind]
-            touches = runner.touches(job)
-            if taken.isdisjoint(touches):
-                self._begin(job, runner, touches)
-            taken |= touches
+            if not waits:
+                self._begin(job)
 
-    def _begin(self, job: Job, runner: Runner, touches: frozenset[str]) -> None:
+    def _begin(self, job: Job) -> None:
         del self._waiting[job.id]
-        running = _Running(Run(self._database, job), runner, touches)
+        runner = self._kinds[job.kind]
+        running = _Running(Run(self._database, job), runner, runner.touches(job))
         self._running[job.id] = running
         running.task = asyncio.create_task(self._work(running))
 
@@ -318,7 +385,13 @@ class JobQueue:
         if end := self._ends.pop(job.id, None):
             end.set()
         self._observe(ended)
+        self._when_ended()
         return ended
+
+
+def _wait_for(other: Job) -> Wait:
+    name = other.payload.get("pipe_name") or other.payload.get("datasource", {}).get("name", "")
+    return Wait(WaitKind.JOB, f"A job that came before it is {other.status}.", name=name, job_id=other.id)
 
 
 def _too_late(job: Job) -> Conflict:

@@ -5,7 +5,7 @@ Their names follow from the job's id, so that a job that runs again, or is clean
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -14,6 +14,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import (
     Lane,
     Limits,
+    Progress,
     Query,
     TableName,
     quote_identifier,
@@ -63,6 +64,8 @@ class Staging:
         self._limits = limits
         self.elapsed_seconds = 0.0
         """Spent by the engine on filling and moving, in this run of the job."""
+        self.read = Size(0, 0)
+        """What the selects of this run have read."""
 
     def table(self, role: str) -> TableName:
         return TableName(self._database, f"{STAGING_PREFIX}{self._job_id.replace('-', '')}_{role}")
@@ -103,15 +106,15 @@ class Staging:
         await self.drop("shape")
         return columns
 
-    async def fill(
-        self, run: Run, table: TableName, columns: Sequence[str], select: str, *, settings: str = ""
-    ) -> None:
-        """INSERT … SELECT of `columns`, which `select` names, into a table that nobody else sees."""
+    async def fill(self, run: Run, table: TableName, columns: Sequence[str], *selects: str, settings: str = "") -> None:
+        """INSERT … SELECT of `columns`, which each of `selects` names, into a table that nobody else sees."""
         names = ", ".join(map(quote_identifier, columns))
-        await self._insert(run, f"{table} ({names})", names, select, settings)
+        for part, select in enumerate(selects):
+            progress = run.progress_of(part, len(selects))
+            await self._insert(progress, f"{table} ({names})", names, select, settings)
 
-    async def gather(self, run: Run, columns: Sequence[StoredColumn], select: str, *, settings: str = "") -> None:
-        """Puts the rows of `select`, with the types of the columns, into a table of numbered rows.
+    async def gather(self, run: Run, columns: Sequence[StoredColumn], *selects: str, settings: str = "") -> None:
+        """Puts the rows of all `selects`, with the types of the columns, into a table of numbered rows.
 
         The run is final when this returns: what is gathered will be moved, if need be after a restart.
         """
@@ -123,9 +126,12 @@ class Staging:
             f"ENGINE = MergeTree ORDER BY {ROW_NUMBER} SETTINGS {_DURABLE}"
         )
         names = ", ".join(quote_identifier(each.name) for each in columns)
-        chosen = f"rowNumberInAllBlocks(), {names}"
-        await self._insert(run, f"{rows} ({ROW_NUMBER}, {names})", chosen, select, settings)
-        gathered = await size(self._engine, rows)
+        gathered = Size(0, 0)
+        for part, select in enumerate(selects):
+            chosen = f"rowNumberInAllBlocks() + {gathered.rows}, {names}"
+            progress = run.progress_of(part, len(selects))
+            await self._insert(progress, f"{rows} ({ROW_NUMBER}, {names})", chosen, select, settings)
+            gathered = await size(self._engine, rows)
         run.finalize()
         await run.keep(
             gathered_rows=gathered.rows,
@@ -133,13 +139,16 @@ class Staging:
             gathered_columns=[each.name for each in columns],
         )
 
-    async def _insert(self, run: Run, into: str, chosen: str, select: str, settings: str) -> None:
+    async def _insert(
+        self, progress: Callable[[Progress], None], into: str, chosen: str, select: str, settings: str
+    ) -> None:
         statement = (
             f"INSERT INTO {into} SETTINGS {', '.join(filter(None, (_FILL, settings)))} "
             f"SELECT {chosen} FROM (\n{select}\n)"
         )
-        done = await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits, on_progress=run.progress)
+        done = await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits, on_progress=progress)
         self.elapsed_seconds += done.elapsed_seconds
+        self.read = Size(self.read.rows + done.rows_read, self.read.bytes + done.bytes_read)
 
     async def move(self, run: Run, target: TableName) -> Size:
         """Inserts the gathered rows into the target, each exactly once, also when a crash comes between.

@@ -136,9 +136,32 @@ jobs = Table(
     Column("payload", Json, nullable=False),
     Column("result", Json),
     Column("error", Text),
+    Column("pipe_id", Text),
+    Column("asked_by", Text, nullable=False, server_default=""),
+    Column("scheduled_for", UtcTime),
+    Column("held", BigInteger, nullable=False, server_default="0"),
+    Column("round", Json),
     Index("jobs_by_status", "status", "created_at"),
     Index("jobs_of_workspace", "workspace_id", "created_at"),
+    Index("jobs_once_per_tick", "pipe_id", "scheduled_for", unique=True),
 )
+"""The unique index is what keeps two schedulers from queueing a tick of a pipe twice."""
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("pipe_id", Text, ForeignKey("resources.id", ondelete="CASCADE"), primary_key=True),
+    Column("written", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("handled_until", UtcTime, nullable=False),
+    Column("begun", Json, nullable=False),
+    Column("done", Json, nullable=False),
+    Column("last_job_id", Text),
+)
+"""How far the schedule of a pipe has come; the schedule itself is in the datafile, and `written` is its text then.
+
+`begun` and `done` are rounds: of the last run that began, and of the last that succeeded.
+"""
 
 tags = Table(
     "tags",

@@ -433,8 +433,7 @@ class _Pipe(_Draft):
         elif directive == "DESCRIPTION" and self.nodes:
             self.nodes[-1].description = description_of(statement)
         elif directive == "TAGS" and self.nodes:
-            self.places.setdefault(f"NODE {self.nodes[-1].name} TAGS", statement.place)
-            self.nodes[-1].tags.update(self._read_tags(statement))
+            self._read_node_tags(self.nodes[-1], statement)
         elif directive in _COMMON:
             self.places.setdefault(directive, statement.place)
             _COMMON[directive](self, statement)
@@ -450,6 +449,16 @@ class _Pipe(_Draft):
         self.places[f"NODE {name}"] = statement.place
         if statement.block is None and len(statement.arguments) > 1:
             raise statement.error("NODE takes one name", hint="Names have no blanks; put a comment after #.")
+
+    def _read_node_tags(self, node: _NodeDraft, statement: Statement) -> None:
+        self.places.setdefault(f"NODE {node.name} TAGS", statement.place)
+        found = self._read_tags(statement)
+        if found and node.tags:
+            raise statement.error(
+                f"Node '{node.name}' has two TAGS lines with options",
+                hint="Join them with & on one line: the official client sends only the last.",
+            )
+        node.tags |= found
 
     def _read_node_directive(self, node: _NodeDraft, statement: Statement) -> None:
         directive = statement.directive

@@ -15,6 +15,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import NamedTuple
 
+from birdhouse.language.cron import ONCE
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
 
 UPSTREAM = "upstream"
@@ -75,6 +76,8 @@ def node_problems(node: Node) -> Iterator[OptionProblem]:
             yield OptionProblem(f"{name} cannot be '{value}'", f"Write {option.form}.")
     if ("shard_key" in node.tags) != ("shards" in node.tags):
         yield OptionProblem("shard_key and shards belong together", "Write shard_key=user_id&shards=10.")
+    if "run_after" in node.tags and node.schedule == ONCE:
+        yield OptionProblem(f"run_after and {ONCE} do not go together", "Remove the schedule or the tag.")
     if "run_behind" in node.tags and "run_after" not in node.tags:
         yield OptionProblem("run_behind without run_after has no effect", f"Add run_after={UPSTREAM}.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from birdhouse.language.sql.parser import referenced_tables
+from birdhouse.language.sql.parser import referenced_tables, syntax_tree
 
 # What the official client takes for a table function in a copy pipe, besides the general ones.
 GENERAL_TABLE_FUNCTIONS = frozenset({"generateRandom", "null", "numbers", "numbers_mt", "values", "zeros", "zeros_mt"})
@@ -39,3 +39,35 @@ def tables(sql: str, *, functions_allowed: Collection[str] = COPY_TABLE_FUNCTION
 
 def table_functions(sql: str, *, functions_allowed: Collection[str] = COPY_TABLE_FUNCTIONS) -> frozenset[str]:
     return frozenset(function for _, _, function in referenced_tables(sql, functions_allowed) if function)
+
+
+def leftmost_table(sql: str) -> TableRef | None:
+    """The table whose rows come first in a SELECT, subqueries followed; of a UNION, that of its first part.
+
+    None when it is a CTE or a table function, or when there is no FROM.
+    """
+    lines = [(len(line) - len(line.lstrip()), line.strip()) for line in syntax_tree(sql)]
+    place = 0
+    while (tables_place := _tables_of_select(lines, place)) is not None:
+        place = next(index for index in range(tables_place, len(lines)) if lines[index][1].startswith("TableExpr")) + 1
+        kind, _, rest = lines[place][1].partition(" ")
+        if kind != "Subquery":
+            name = rest.partition(" (alias ")[0]
+            known = {f"{ref.database}.{ref.name}" if ref.database else ref.name: ref for ref in tables(sql)}
+            return known.get(name) if kind == "TableIdentifier" else None
+    return None
+
+
+def _tables_of_select(lines: list[tuple[int, str]], start: int) -> int | None:
+    """Where the tables of the first SELECT from that line on stand; those of its WITH and columns come before them."""
+    for index in range(start, len(lines)):
+        depth, text = lines[index]
+        if not text.startswith("SelectQuery"):
+            continue
+        for below in range(index + 1, len(lines)):
+            if lines[below][0] <= depth:
+                break
+            if lines[below][0] == depth + 1 and lines[below][1].startswith("TablesInSelectQuery"):
+                return below
+        return None
+    return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from birdhouse.metadata.migrations import m0001_initial
+from birdhouse.metadata.migrations import m0001_initial, m0002_schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,4 +16,7 @@ class Migration:
     statements: tuple[str, ...]
 
 
-MIGRATIONS = (Migration(m0001_initial.NUMBER, m0001_initial.STATEMENTS),)
+MIGRATIONS = (
+    Migration(m0001_initial.NUMBER, m0001_initial.STATEMENTS),
+    Migration(m0002_schedules.NUMBER, m0002_schedules.STATEMENTS),
+)

@@ -133,3 +133,9 @@ def test_jsonpaths(path: str) -> None:
 def test_what_is_no_jsonpath(path: str) -> None:
     definition = parse_datasource(f"SCHEMA >\n    a String `json:{path}`\n", name="x")
     assert [error.message for error in check(definition, "f")] == [f"Column 'a': '{path}' is not a jsonpath"]
+
+
+def test_options_of_a_node_stand_on_one_line() -> None:
+    text = 'NODE n\nTAGS "run_after=upstream"\nTAGS "shards=2"\nSQL >\n    SELECT 1\n'
+    with pytest.raises(DatafileError, match=r"two TAGS lines.*p\.pipe:3"):
+        parse_pipe(text, name="p", file="p.pipe")
