@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -12,6 +12,7 @@ from birdhouse.jobs.job import UNFINISHED, Job, JobFilter, JobStatus
 from birdhouse.metadata.schema import jobs
 
 LISTED_MAX = 100
+LATELY_ENDED_MAX = 1000
 
 
 def add(connection: Connection, job: Job) -> None:
@@ -60,6 +61,17 @@ def unfinished(connection: Connection) -> list[Job]:
     """Oldest first."""
     states = [status.value for status in UNFINISHED]
     rows = connection.execute(select(jobs).where(jobs.c.status.in_(states)).order_by(jobs.c.created_at))
+    return [_job(row) for row in rows]
+
+
+def lately_ended(connection: Connection, within: timedelta) -> list[Job]:
+    """The jobs that ended within that time before the last change of any job; at most LATELY_ENDED_MAX."""
+    newest = connection.execute(select(jobs.c.updated_at).order_by(jobs.c.updated_at.desc()).limit(1)).scalar()
+    if newest is None:
+        return []
+    states = [status.value for status in UNFINISHED]
+    chosen = select(jobs).where(jobs.c.status.not_in(states), jobs.c.updated_at >= newest - within)
+    rows = connection.execute(chosen.order_by(jobs.c.updated_at.desc()).limit(LATELY_ENDED_MAX))
     return [_job(row) for row in rows]
 
 
