@@ -37,7 +37,7 @@ from birdhouse.jobs.imports import ImportRunner
 from birdhouse.jobs.job import JobKind
 from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
-from birdhouse.jobs.records import JobRecords
+from birdhouse.jobs.records import JobRecords, note_lost_ends
 from birdhouse.jobs.scheduler import ScheduledKind, Scheduler
 from birdhouse.language.datafile.model import NodeKind
 from birdhouse.metadata.database import Database
@@ -216,7 +216,8 @@ async def _prepare(parts: Parts) -> None:
             parts.recorder.note(await _known(parts, workspace))
     services = parts.catalog.named(SERVICE_WORKSPACE)
     assert services is not None
-    await deploy_project(parts.deployer, parts.tokens, parts.tags, services.id, dict(service_datafiles()))
+    deployed = await deploy_project(parts.deployer, parts.tokens, parts.tags, services.id, dict(service_datafiles()))
+    await note_lost_ends(parts.database, parts.engine, deployed.workspace, parts.recorder.note)
 
 
 async def _known(parts: Parts, workspace: Workspace) -> KnownWorkspace:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import orjson
 
-from birdhouse.jobs.job import Job, JobKind, JobStatus
+from birdhouse.catalog.resources import DataSource
+from birdhouse.catalog.workspace import Workspace
+from birdhouse.engine.protocol import Engine
+from birdhouse.engine.types import Query, quote_string
+from birdhouse.jobs import store
+from birdhouse.jobs.job import UNFINISHED, Job, JobKind, JobStatus
+from birdhouse.metadata.database import Database
 from birdhouse.usage.blocks import public_url
 from birdhouse.usage.job_states import JobState
 from birdhouse.usage.operations import MODE, EventType, Operation
@@ -15,6 +22,8 @@ from birdhouse.usage.request import current_request_id
 from birdhouse.usage.row import Note
 
 METADATA_BYTES_MAX = 64_000
+LOST_SECONDS_MAX = 60
+"""How long before a crash a job can have ended without being recorded: far longer than a record waits."""
 CANCELLED = "The job was cancelled."
 
 _EVENT_AT_END: Mapping[str, EventType] = {
@@ -44,6 +53,22 @@ class JobRecords:
         self._note(state_of(job, request_id))
         for operation in operations_of(job, request_id):
             self._note(operation)
+
+
+async def note_lost_ends(database: Database, engine: Engine, services: Workspace, note: Note) -> None:
+    """After a crash: the ends that the metadata database has and `tinybird.jobs_log` was not told in time."""
+    ended = await database.run(lambda connection: store.lately_ended(connection, timedelta(seconds=LOST_SECONDS_MAX)))
+    table = services.resources.get(JobState.TABLE)
+    if not ended or not isinstance(table, DataSource):
+        return
+    ids = ", ".join(quote_string(job.id) for job in ended)
+    unfinished = ", ".join(quote_string(status) for status in UNFINISHED)
+    sql = f"SELECT DISTINCT job_id FROM {table.table} WHERE job_id IN ({ids}) AND status NOT IN ({unfinished})"
+    result = await engine.select(Query(sql, "TSVRaw"))
+    known = set(result.body.decode().split())
+    for job in ended:
+        if job.id not in known:
+            note(state_of(job, ""))
 
 
 def state_of(job: Job, request_id: str) -> JobState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -18,6 +18,7 @@ Transaction = Connection
 LISTED_MAX = 100
 RUNNING = "running"
 PAUSED = "paused"
+LATELY_ENDED_MAX = 1000
 
 
 def add(connection: Connection, job: Job) -> None:
@@ -106,6 +107,17 @@ def change_waiting(connection: Connection, job: Job) -> bool:
         jobs.c.id == job.id, jobs.c.status == JobStatus.WAITING.value, jobs.c.started_at.is_(None)
     )
     return connection.execute(mine.values(**_changing(job))).rowcount > 0
+
+
+def lately_ended(connection: Connection, within: timedelta) -> list[Job]:
+    """The jobs that ended within that time before the last change of any job; at most LATELY_ENDED_MAX."""
+    newest = connection.execute(select(jobs.c.updated_at).order_by(jobs.c.updated_at.desc()).limit(1)).scalar()
+    if newest is None:
+        return []
+    states = [status.value for status in UNFINISHED]
+    chosen = select(jobs).where(jobs.c.status.not_in(states), jobs.c.updated_at >= newest - within)
+    rows = connection.execute(chosen.order_by(jobs.c.updated_at.desc()).limit(LATELY_ENDED_MAX))
+    return [_job(row) for row in rows]
 
 
 def finish(connection: Connection, job: Job, *, forget_before: datetime) -> None:

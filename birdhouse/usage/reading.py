@@ -9,43 +9,44 @@ from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.engine.types import quote_string
 from birdhouse.errors import SqlError
+from birdhouse.usage.workspaces import KnownWorkspace
 
 ORGANIZATION_DATABASE = "organization"
 """The namespace of the service data sources over all workspaces, as users write it."""
 
-SHOWS_ITS_WORKSPACE = frozenset({"jobs_log"})
-"""The tables that have the column `workspace_id` for everybody. In the others it only divides the rows."""
-
 MERGING_ENGINES = frozenset({"AggregatingMergeTree", "ReplacingMergeTree", "SummingMergeTree"})
 """Their tables are read as if all their parts were merged: one row per key, whenever one asks."""
 
+_OWN = "* EXCEPT workspace_id"
+_ALL = f"CAST(workspace_id AS String) AS workspace_id, {_OWN}"
+_WORKSPACE: Mapping[str, str] = {"jobs_log": "*"}
+"""What `tinybird.NAME` shows, where that is not everything but the workspace, which only divides the rows."""
 _ORGANIZATION: Mapping[str, str] = {
-    "datasources_ops_log": "* EXCEPT (workspace_id, release)",
-    "datasources_ops_stats": "* EXCEPT workspace_id REPLACE toFloat32(cpu_time) AS cpu_time",
-    "datasources_storage": "* EXCEPT workspace_id",
-    "endpoint_errors": "* EXCEPT workspace_id",
-    "jobs_log": "* EXCEPT workspace_id",
-    "kafka_ops_log": "* EXCEPT workspace_id",
-    "pipe_stats": "* EXCEPT workspace_id REPLACE toDate(date) AS date",
-    "pipe_stats_rt": "* EXCEPT (workspace_id, client_ip)",
-    "sinks_ops_log": "* EXCEPT workspace_id",
-    "workspaces": "* EXCEPT workspace_id",
+    "datasources_ops_log": "CAST(workspace_id AS String) AS workspace_id, * EXCEPT (workspace_id, release)",
+    "datasources_ops_stats": f"{_ALL} REPLACE toFloat32(cpu_time) AS cpu_time",
+    "datasources_storage": _ALL,
+    "endpoint_errors": _ALL,
+    "jobs_log": "*",
+    "kafka_ops_log": _ALL,
+    "pipe_stats": f"{_ALL} REPLACE toDate(date) AS date",
+    "pipe_stats_rt": "CAST(workspace_id AS String) AS workspace_id, * EXCEPT (workspace_id, client_ip)",
+    "sinks_ops_log": _ALL,
+    "workspaces": "*",
 }
-"""What each of them shows beside the workspace: not in all things the same as inside one."""
+"""What `organization.NAME` shows: not in all things the same as inside one workspace."""
 
 
 def rows_of_workspace(services: Workspace | None, name: str, workspace_id: str) -> str:
     """A SELECT of what one workspace sees as `tinybird.NAME`. Raises SqlError for a name that is not there."""
-    names = {each.name for each in services.datasources()} - {"workspaces"} if services else set()
+    names = {each.name for each in services.datasources()} - {KnownWorkspace.TABLE} if services else set()
     table = _table(services, SERVICE_DATABASE, name, names)
-    columns = "*" if name in SHOWS_ITS_WORKSPACE else "* EXCEPT workspace_id"
-    return f"SELECT {columns} FROM {table} WHERE workspace_id = {quote_string(workspace_id)}"
+    return f"SELECT {_WORKSPACE.get(name, _OWN)} FROM {table} WHERE workspace_id = {quote_string(workspace_id)}"
 
 
 def rows_of_organization(services: Workspace | None, name: str) -> str:
     """A SELECT of `organization.NAME`. Raises SqlError for a name that is not there."""
     table = _table(services, ORGANIZATION_DATABASE, name, set(_ORGANIZATION))
-    return f"SELECT toString(workspace_id) AS workspace_id, {_ORGANIZATION[name]} FROM {table}"
+    return f"SELECT {_ORGANIZATION[name]} FROM {table}"
 
 
 def _table(services: Workspace | None, database: str, name: str, names: set[str]) -> str:

@@ -32,7 +32,9 @@ class Triggers:
             workspace = self._catalog.workspace(operation.workspace_id)
         except NotFound:
             return []
-        return triggered(operation, _reached(await self._views(workspace), operation.datasource_id))
+        views = _reached(await self._views(workspace), operation.datasource_id)
+        # A view that was made since has not seen the rows.
+        return triggered(operation, [each for each in views if each[0].created_at <= operation.timestamp])
 
     async def _views(self, workspace: Workspace) -> _Views:
         version, views = self._known.get(workspace.id, (-1, {}))

@@ -147,3 +147,35 @@ def test_a_directory_without_the_service_tables_of_today_gets_them(server: Serve
     server.start()
     assert everything(server) == before
     assert server.value("SELECT count() >= 0 FROM tinybird.pipe_stats_rt") == 1
+
+
+OF_THE_FIRST_VERSION = ("pipe_stats", "pipe_stats_rt", "pipe_stats_per_day")
+
+
+def test_a_directory_of_the_first_version_keeps_its_statistics_and_gets_the_other_tables(server: ServerProcess) -> None:
+    filled(server)
+    assert server.http.get("/v0/pipes/total.json").status_code == 200
+    recorded = "SELECT sum(view_count) FROM tinybird.pipe_stats WHERE pipe_name = 'total'"
+    assert server.stop() == 0  # which writes what was noted
+    with sqlite3.connect(server.data_dir / "metadata.sqlite") as database:
+        services = "workspace_id = (SELECT id FROM workspaces WHERE name = 'tinybird')"
+        database.execute(f"DELETE FROM resources WHERE {services} AND name NOT IN {OF_THE_FIRST_VERSION}")
+        database.execute(f"UPDATE resources SET datafile = replace(datafile, '1000 * ', '') WHERE {services}")
+    database.close()
+    server.start()
+    assert server.value(recorded) == 1
+    assert server.http.get("/v0/pipes/total.json").status_code == 200
+    assert server.http.post("/v0/service_datasources/refresh").status_code == 200
+    assert server.value(recorded) == 2
+    assert server.value("SELECT count() FROM tinybird.jobs_log WHERE job_type = 'copy'") == 1
+    for table in ("datasources_ops_log", "block_log", "endpoint_errors", "sinks_ops_log", "releases_log"):
+        assert server.value(f"SELECT count() FROM tinybird.{table}") == 0
+
+
+def test_a_job_that_ended_right_before_a_crash_has_ended_in_the_log(server: ServerProcess) -> None:
+    filled(server)
+    job = server.finished(server.post_copy("copying"))
+    server.kill()
+    server.start()
+    assert server.http.post("/v0/service_datasources/refresh").status_code == 200
+    assert server.value(f"SELECT status FROM tinybird.jobs_log WHERE job_id = '{job['id']}'") == "done"
