@@ -108,8 +108,8 @@ class Look:
     def _restart(self, member: Member, before: Progress) -> None:
         """What was due before the schedule was written is not made up for."""
         text = self._texts[member.id]
-        # A schedule of one tick has not had it; one that follows others has what they brought so far.
-        handled_until = NEVER if text == ONCE else self._now
+        # A schedule of one tick has not had it; one that follows others has what they have brought so far.
+        handled_until = NEVER if text == ONCE or member.follows else self._now
         begun = {**before.begun, **self._rounds().available(member.id)} if member.follows else before.begun
         self._set(member, replace(before, written=text, handled_until=handled_until, begun=begun))
 

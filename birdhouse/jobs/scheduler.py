@@ -186,9 +186,9 @@ class Scheduler:
     async def run_now(self, workspace: Workspace, pipe: Pipe, payload: Mapping[str, Any], *, asked_by: str) -> Job:
         """Queues a run that counts like one by schedule: what waits for the pipe goes on when it succeeds."""
         kind = self._kinds[pipe.kind]
-        now = self._clock.now()
         async with self._turn:
             await self._look()
+            now = self._clock.now()
             member = next((each for each in self._members_of(workspace) if each.id == pipe.id), None)
             of = None
             if member is not None:

@@ -1,4 +1,4 @@
-"""A kill while a copy runs: its target is old or new, nothing is doubled, and the job comes to an end."""
+"""A kill while copies run: a target is old or new, nothing is doubled, and every job and round comes to an end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from crash_server import ServerProcess, copy, datasource, view
+from crash_server import ServerProcess, copy, datasource, view, wait_for
 
 OLD_ROWS = 1_000
 NEW_ROWS = 1_200_000
@@ -100,5 +100,69 @@ def test_left_over_tables_of_jobs_that_are_gone_are_dropped_at_the_start(server:
     server.run_in_engine(*(f"CREATE TABLE {database}.{table} {rows}" for database in databases))
     assert len(server.tables_left_over()) == len(databases) == 2
     server.start()
+    assert server.stop() == 0
+    assert server.tables_left_over() == []
+
+
+ROUND_ROWS = 150_000
+ROUND = {
+    "datasources/springs.datasource": datasource("n UInt64", "round DateTime"),
+    "datasources/rivers.datasource": datasource("n UInt64", "round DateTime"),
+    "datasources/seas.datasource": datasource("round DateTime", "rows UInt64", "sum UInt64"),
+    "datasources/started.datasource": datasource("n UInt64"),
+    "pipes/to_springs.pipe": copy(
+        f"SELECT number AS n, toDateTime({{{{ String(job_timestamp) }}}}, 'UTC') AS round FROM numbers({ROUND_ROWS})",
+        "springs",
+        "replace",
+    ).replace("    SELECT", "    %\n    SELECT"),
+    "pipes/to_rivers.pipe": copy("SELECT n, round FROM springs", "rivers", "append")
+    + 'TAGS "run_after=upstream&shard_key=n&shards=3"\n',
+    "pipes/to_seas.pipe": copy(
+        "SELECT round, count() AS rows, sum(n) AS sum FROM rivers GROUP BY round", "seas", "replace"
+    )
+    + 'TAGS "run_after=upstream"\n',
+    "pipes/at_start.pipe": copy("SELECT 1 AS n", "started", "append") + "COPY_SCHEDULE @once\n",
+}
+"""Springs are replaced, rivers take each round of them, and seas sum up the rivers."""
+
+
+def round_ended(server: ServerProcess) -> bool:
+    """Whether nothing waits or works any more, and what followed the springs has followed."""
+    jobs = server.http.get("/v0/jobs").json()["jobs"]
+    done = [job["pipe_name"] for job in jobs if job["status"] == "done"]
+    unfinished = [job for job in jobs if job["status"] in ("waiting", "working", "cancelling")]
+    assert [job for job in jobs if job["status"] in ("error", "cancelled")] == []
+    counts = {done.count(name) for name in ("to_springs", "to_rivers", "to_seas")}
+    return not unfinished and len(counts) == 1 and counts != {0}
+
+
+def kill_in_round(server: ServerProcess, rounds: int, kills: list[float]) -> None:
+    server.post_copy("to_springs")
+    for seconds in kills:
+        time.sleep(seconds)
+        server.restarted()
+    wait_for(lambda: round_ended(server), seconds=90)
+    (found,) = server.sql("SELECT count() AS rounds, min(rows) AS least, max(rows) AS most, max(sum) AS sum FROM seas")
+    total = ROUND_ROWS * (ROUND_ROWS - 1) // 2
+    assert found == {"rounds": rounds, "least": ROUND_ROWS, "most": ROUND_ROWS, "sum": total}
+    assert server.value("SELECT count() - uniqExact(n, round) FROM rivers") == 0
+    assert server.value("SELECT count() FROM springs") == ROUND_ROWS
+
+
+def test_a_round_that_is_killed_ends_as_one_that_is_not(server: ServerProcess) -> None:
+    server.deploy(ROUND)
+    kill_in_round(server, 1, [0.3, 0.5])
+    assert server.value("SELECT count() FROM started") == 1
+    kill_in_round(server, 2, [])
+    assert server.stop() == 0
+    assert server.tables_left_over() == []
+
+
+@pytest.mark.torture
+def test_rounds_survive_kills_at_any_moment(server: ServerProcess) -> None:
+    server.deploy(ROUND)
+    for rounds in range(1, 21):
+        kill_in_round(server, rounds, [random.uniform(0, 2) for _ in range(random.randint(1, 2))])
+    assert server.value("SELECT count() FROM started") == 1
     assert server.stop() == 0
     assert server.tables_left_over() == []

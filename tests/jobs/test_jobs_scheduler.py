@@ -239,6 +239,12 @@ async def test_a_copy_that_is_run_by_hand_only_starts_what_follows_it(times: Tim
     assert await times.until("13:00") == []
 
 
+async def test_a_run_by_hand_at_the_moment_of_a_push_starts_what_follows(times: Timetable) -> None:
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    await times.run_now("a")
+    assert await times.settle() == ["a 09:30", "b 09:30"]
+
+
 async def test_a_follower_of_two_waits_for_both_each_round(times: Timetable) -> None:
     await times.push(
         project(
