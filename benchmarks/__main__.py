@@ -15,6 +15,7 @@ from benchmarks.answer import Answer
 
 NAMES = (
     "endpoint_cpu",
+    "recorder_overhead",
     "events_throughput",
     "streaming_memory",
     "start_time",

@@ -90,7 +90,8 @@ class _Note:
         seconds = time.perf_counter() - self._start
         observe_query(self._subject.kind, status, seconds)
         call, request, parameters = self._call, self._call.request, self.parameters
-        if not self._subject.pipe_id or parameters.get("pipe_checker", "").lower() in TRUE_WORDS:
+        is_checker = parameters.get("pipe_checker", "").lower() in TRUE_WORDS
+        if not self._subject.pipe_id or is_checker or not call.parts.recorder.is_on:
             return
         call.parts.recorder.note(
             Requested(

@@ -1,8 +1,9 @@
-"""Fills the service data sources: a row is noted at once and written with others, about a second later."""
+"""Fills the service data sources: a row is noted at once and written with others, a second or a few later."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import orjson
 import structlog
 
 from birdhouse.catalog.resources import DataSource
@@ -23,6 +23,9 @@ from birdhouse.usage.row import Row
 log = structlog.get_logger(__name__)
 
 FLUSH_INTERVAL_SECONDS = 1.0
+FLUSH_INTERVAL_SECONDS_MAX = 10.0
+FLUSH_SHARE_MAX = 0.01
+"""Of the time: after a write that took long, on a busy machine, the next one waits for more rows."""
 WAITING_BYTES_MAX = 32_000_000
 """Of each table. When the engine cannot keep up, the oldest rows go first: a record never holds up what it is about."""
 ATTEMPTS_MAX = 3
@@ -69,7 +72,7 @@ class Recorder:
     def __init__(self, engine: Engine, services: Callable[[], Workspace | None], *, is_on: bool = True) -> None:
         self._engine = engine
         self._services = services
-        self._is_on = is_on
+        self.is_on = is_on
         self._queues: dict[str, _Queue] = {}
         self._sources: list[Source] = []
         self._followers: dict[type[Row], Follower[Any]] = {}
@@ -79,22 +82,21 @@ class Recorder:
 
     def note(self, row: Row) -> None:
         """Takes some microseconds. Never waits, and never fails the work that the row is about."""
-        if not self._is_on:
+        if not self.is_on:
             return
         self._put(row)
         if type(row) in self._followers:
             self._followed.append(row)
 
     def _put(self, row: Row) -> None:
-        stored = row.stored()
         try:
-            text = orjson.dumps(stored)
+            text = row.encoded()
         except TypeError as error:  # text that is no Unicode
             log.warning("row_not_recorded", table=row.TABLE, error=str(error))
             return
         queue = self._queues.get(row.TABLE)
         if queue is None:
-            queue = self._queues[row.TABLE] = _Queue(tuple(stored))
+            queue = self._queues[row.TABLE] = _Queue(tuple(row.stored()))
         queue.put(text)
 
     def ask(self, source: Source) -> None:
@@ -117,12 +119,16 @@ class Recorder:
         await self.flush()
 
     async def _flush_forever(self) -> None:
+        seconds = 0.0
         while True:
-            await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
+            pause_seconds = max(FLUSH_INTERVAL_SECONDS, seconds / FLUSH_SHARE_MAX)
+            await asyncio.sleep(min(pause_seconds, FLUSH_INTERVAL_SECONDS_MAX))
+            started = time.perf_counter()
             try:
                 await self.flush()
             except Exception:
                 log.exception("flush_failed")  # the next one may do better
+            seconds = time.perf_counter() - started
 
     async def flush(self) -> None:
         """Writes everything that was noted before."""
@@ -157,7 +163,7 @@ class Recorder:
         if queue.unwritten is None:
             if not queue.waiting:
                 return
-            queue.unwritten = Insert(target.table, queue.columns, "JSONEachRow", queue.take(), uuid4().hex)
+            queue.unwritten = Insert(target.table, queue.columns, "JSONCompactEachRow", queue.take(), uuid4().hex)
             queue.attempts = 0
         queue.attempts += 1
         try:
