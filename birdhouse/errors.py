@@ -39,19 +39,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class BirdhouseError(Exception):
     """Something went wrong."""
 
     documentation = "docs/errors.md"
+    file = ""
+    line = 0
+    column = 0
+    """Where in a datafile the reason stands, as far as it is known; lines and columns count from 1."""
 
     def __init__(self, message: str = "", *, detail: str = "", hint: str = "") -> None:
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
         self.detail = detail
         self.hint = hint
         super().__init__(self.message)
+
+    def at(self, file: str, line: int = 0, column: int = 0) -> Self:
+        """The same error with its place, which becomes the detail where there is none."""
+        self.file, self.line, self.column = file, line, column
+        self.detail = self.detail or _place(file, line, column)
+        return self
 
     def __str__(self) -> str:
         said = " ".join(part for part in (self.message, self.detail) if part)
@@ -65,8 +75,12 @@ class InvalidInput(BirdhouseError):
     """The request cannot be understood."""
 
 
-def _place(line: int, column: int) -> str:
-    return ", ".join(f"{word} {number}" for word, number in (("line", line), ("column", column)) if number)
+def _place(file: str, line: int, column: int) -> str:
+    """`(file:line:column)`, or `(line 2, column 3)` for a text that is no file; what is unknown is left out."""
+    if file:
+        return f"({':'.join(str(part) for part in (file, line, column) if part)})"
+    parts = ", ".join(f"{word} {number}" for word, number in (("line", line), ("column", column)) if number)
+    return f"({parts})" if parts else ""
 
 
 class DatafileError(InvalidInput):
@@ -75,11 +89,8 @@ class DatafileError(InvalidInput):
     documentation = "docs/datafiles.md"
 
     def __init__(self, message: str = "", *, file: str = "", line: int = 0, column: int = 0, hint: str = "") -> None:
-        self.file = file
-        self.line = line
-        self.column = column
-        place = ":".join(str(part) for part in (file, line, column) if part) if file else _place(line, column)
-        super().__init__(message, detail=f"({place})" if place else "", hint=hint)
+        super().__init__(message, hint=hint)
+        self.at(file, line, column)
 
 
 class TemplateError(InvalidInput):

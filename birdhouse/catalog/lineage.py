@@ -56,6 +56,23 @@ def _name(ref: TableRef) -> str:
     return f"{ref.database}.{ref.name}" if ref.database else ref.name
 
 
+def nodes_in_order(pipe: PipeDefinition) -> list[Node]:
+    """The nodes of a pipe after those they read. They must have no cycle."""
+    ordered: dict[str, Node] = {}
+
+    def place(node: Node) -> None:
+        if node.name in ordered:
+            return
+        for name in sorted(references(node.sql)):
+            if name != node.name and (read := pipe.node(name)) is not None:
+                place(read)
+        ordered[node.name] = node
+
+    for node in pipe.nodes:
+        place(node)
+    return list(ordered.values())
+
+
 def sources(pipe: PipeDefinition) -> frozenset[str]:
     """The names outside the pipe that any of its nodes reads."""
     own = {node.name for node in pipe.nodes}

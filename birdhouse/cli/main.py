@@ -8,7 +8,7 @@ import sys
 import typer
 
 from birdhouse import __version__
-from birdhouse.cli import demo, deploy, fmt, output, start
+from birdhouse.cli import check, demo, deploy, fmt, output, start
 from birdhouse.errors import BirdhouseError
 
 INTERRUPTED = 130
@@ -26,6 +26,7 @@ app.command("start")(start.start)
 app.command("demo")(demo.demo)
 app.command("deploy")(deploy.deploy)
 app.command("fmt")(fmt.fmt)
+app.command("check")(check.check)
 
 
 def _print_version(wanted: bool) -> None:

@@ -70,14 +70,14 @@ class Deployer:
     async def _plan(self, before: Workspace, desired: Sequence[Desired], ignore_sql_errors: bool) -> Plan:
         now = self._clock.now()
         draft, problems = make_draft(before, desired, now)
-        _refuse(problems)
+        refuse(problems)
         if not draft.changed:
             return Plan(before, before, ())
         check = DraftCheck(self._engine, self._catalog.named(SERVICE_WORKSPACE), draft, now)
         await check.run(ignore_sql_errors=ignore_sql_errors)
-        _refuse(check.problems)
+        refuse(check.problems)
         plan, problems = make_plan(check.draft)
-        _refuse(problems)
+        refuse(problems)
         return plan
 
     async def _apply(self, plan: Plan) -> None:
@@ -160,7 +160,8 @@ class Deployer:
             self._record(after, exchange(after, first, second, self._clock.now(), seconds))
 
 
-def _refuse(problems: Sequence[BirdhouseError]) -> None:
+def refuse(problems: Sequence[BirdhouseError]) -> None:
+    """Raises the problem, or DeploymentRefused when there are several."""
     if len(problems) == 1:
         raise problems[0]
     if problems:

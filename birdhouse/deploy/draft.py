@@ -8,15 +8,16 @@ from datetime import datetime
 from enum import StrEnum
 
 from birdhouse.catalog import lineage
-from birdhouse.catalog.resources import DataSource, Pipe, Resource
+from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe, Resource
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
+from birdhouse.deploy.places import in_node, spot_of_name
 from birdhouse.errors import BirdhouseError, Conflict, DatafileError, NameTaken
 from birdhouse.jobs.schedule import waiting_cycle
 from birdhouse.language.datafile.check import check as check_definition
 from birdhouse.language.datafile.model import DataSourceDefinition, Node, NodeKind, PipeDefinition
+from birdhouse.language.datafile.places import Spot, word_place
 from birdhouse.language.datafile.run_options import UPSTREAM
 from birdhouse.metadata.identifiers import new_resource_id
-from birdhouse.query.locate import line_of_word
 from birdhouse.usage.reading import ORGANIZATION_DATABASE
 
 
@@ -49,6 +50,10 @@ class Draft:
     """Names of the resources that are new or whose definition differs."""
     files: Mapping[str, str]
     """Resource name to the file it came from."""
+    broken: frozenset[str] = frozenset()
+    """Names of resources that cannot be used, also of such that could not be read. What reads them is not looked at."""
+    broken_nodes: frozenset[tuple[str, str]] = frozenset()
+    """Pipe and node of the texts that have problems already."""
 
     def is_new(self, name: str) -> bool:
         return name not in self.before.resources
@@ -57,36 +62,53 @@ class Draft:
         return self.files.get(name, "")
 
 
-def make_draft(before: Workspace, desired: Sequence[Desired], now: datetime) -> tuple[Draft, list[BirdhouseError]]:
-    """The draft and what is wrong with it as far as names and references tell."""
+def make_draft(
+    before: Workspace, desired: Sequence[Desired], now: datetime, *, unreadable: Iterable[str] = ()
+) -> tuple[Draft, list[BirdhouseError]]:
+    """The draft and what is wrong with it as far as names and references tell.
+
+    `unreadable` names resources that are wanted too, but whose datafiles cannot be read.
+    """
     problems: list[BirdhouseError] = []
     files: dict[str, str] = {}
     saved: list[Resource] = []
+    broken = set(unreadable)
     for each in desired:
         name = each.definition.resource_name
-        problems += check_definition(each.definition, each.file)
+        wrong = check_definition(each.definition, each.file)
+        problems += wrong
+        if wrong and isinstance(each.definition, DataSourceDefinition):
+            broken.add(name)
         if name in files:
-            problems.append(NameTaken(f"'{name}' is defined twice", detail=f"({files[name]} and {each.file})"))
+            problems.append(_twice(name, files[name], each.file))
             continue
         files[name] = each.file
+        if isinstance(each.definition, PipeDefinition) and not each.definition.nodes:
+            broken.add(name)
+            continue
         found = before.resources.get(name)
         if found is not None and not _same_kind(found, each.definition):
             problems.append(_other_kind(found, each.file))
         elif found is None or found.definition != each.definition or found.text != each.text:
             saved.append(_resource(before, found, each, now))
-    draft = Draft(before, before.with_changes(saved), tuple(resource.name for resource in saved), files)
-    if not problems:
-        problems += _reference_problems(draft)
-    return draft, problems
+    changed = tuple(resource.name for resource in saved)
+    draft = Draft(before, before.with_changes(saved), changed, files, frozenset(broken))
+    draft, more = _reference_problems(draft)
+    return draft, [*problems, *more]
 
 
 def _same_kind(found: Resource, definition: DataSourceDefinition | PipeDefinition) -> bool:
     return isinstance(found, DataSource) == isinstance(definition, DataSourceDefinition)
 
 
+def _twice(name: str, first: str, second: str) -> NameTaken:
+    taken = NameTaken(f"'{name}' is defined twice", detail=f"({first} and {second})", hint="Rename or remove one.")
+    return taken.at(second)
+
+
 def _other_kind(found: Resource, file: str) -> NameTaken:
     kind = "Data Source" if isinstance(found, DataSource) else "Pipe"
-    return NameTaken(f"There is already a {kind} with name '{found.name}'", detail=f"({file})" if file else "")
+    return NameTaken(f"There is already a {kind} with name '{found.name}'").at(file)
 
 
 def _resource(before: Workspace, found: Resource | None, each: Desired, now: datetime) -> Resource:
@@ -128,19 +150,27 @@ def with_datasource(draft: Draft, definition: DataSourceDefinition, text: str, n
     )
 
 
-def _reference_problems(draft: Draft) -> list[BirdhouseError]:
+def _reference_problems(draft: Draft) -> tuple[Draft, list[BirdhouseError]]:
     problems: list[BirdhouseError] = []
-    pipes = [each for name in draft.changed if isinstance(each := draft.after.resources[name], Pipe)]
-    for pipe in pipes:
-        problems += _unknown_references(draft, pipe)
-        problems += _target_problems(draft, pipe)
-    if problems:
-        return problems  # a text that cannot be read has no references to follow
-    cycle = lineage.pipe_cycle(pipe.definition for pipe in draft.after.pipes())
+    broken_nodes: set[tuple[str, str]] = set()
+    for name in draft.changed:
+        pipe = draft.after.resources[name]
+        if isinstance(pipe, Pipe):
+            for node in pipe.definition.nodes:
+                if found := list(_unknown_references(draft, pipe, node)):
+                    problems += found
+                    broken_nodes.add((name, node.name))
+            problems += _target_problems(draft, pipe)
+    draft = replace(draft, broken_nodes=frozenset(broken_nodes))
+    # A text that cannot be read has no references to follow.
+    whole = (pipe for pipe in draft.after.pipes() if not any(name == pipe.name for name, _ in broken_nodes))
+    cycle = lineage.pipe_cycle(pipe.definition for pipe in whole)
     if cycle is not None:
-        problems.append(Conflict(f"Circular reference: {' -> '.join(cycle)}", hint="Break the circle at one node."))
-        return problems
-    waiting = waiting_cycle(draft.after)
+        circle = Conflict(f"Circular reference: {' -> '.join(cycle)}", hint="Break the circle at one node.")
+        inside = [name.rpartition(".")[0] for name in cycle]
+        problems.append(circle.at(draft.file_of(inside[0])))
+        return replace(draft, broken=draft.broken.union(inside)), problems
+    waiting = None if broken_nodes else waiting_cycle(draft.after)
     if waiting is not None:
         first, second = waiting[:2]
         problems.append(
@@ -148,66 +178,47 @@ def _reference_problems(draft: Draft) -> list[BirdhouseError]:
                 f"These pipes would wait for each other for ever: {' -> '.join(waiting)}",
                 hint=f'Let one read what the last run of the next has written: TAGS "run_after={UPSTREAM}&'
                 f'run_behind={second}" in {first}, or take run_after away from one that has a schedule.',
-            )
+            ).at(draft.file_of(first))
         )
-    return problems
+    return draft, problems
 
 
-def _unknown_references(draft: Draft, pipe: Pipe) -> Iterable[BirdhouseError]:
+def _unknown_references(draft: Draft, pipe: Pipe, node: Node) -> Iterable[BirdhouseError]:
     """A table that the rendered SQL reads must exist. Branches of a template that were not rendered are not refused."""
-    own = {node.name for node in pipe.definition.nodes}
-    for node in pipe.definition.nodes:
-        try:
-            names = lineage.rendered_references(node.sql)
-        except BirdhouseError as error:
-            yield _in_node(error, draft, pipe, node)
-            continue
-        for name in sorted(names - own):
-            if not _is_known(draft.after, name):
-                file = draft.file_of(pipe.name)
-                yield DatafileError(
-                    f"Resource '{name}' not found, read by node '{node.name}' of pipe '{pipe.name}'",
-                    file=file,
-                    line=line_of(pipe.text, node.name, name) if file else line_of_word(node.sql, name),
-                    hint=Workspace.nearest(name, draft.after.resources.values()),
-                )
+    file = draft.file_of(pipe.name)
+    try:
+        names = lineage.rendered_references(node.sql)
+    except BirdhouseError as error:
+        yield in_node(error, draft.after, pipe, node, file)
+        return
+    own = {each.name for each in pipe.definition.nodes}
+    for name in sorted(names - own):
+        if not _is_known(draft, name):
+            yield DatafileError(
+                f"Resource '{name}' not found, read by node '{node.name}' of pipe '{pipe.name}'",
+                hint=Workspace.nearest(name, draft.after.resources.values()),
+            ).at(*spot_of_name(name, pipe, node, file))
 
 
-def _in_node(error: BirdhouseError, draft: Draft, pipe: Pipe, node: Node) -> DatafileError:
-    place = error.detail.removeprefix("(").removesuffix(")")
-    return DatafileError(
-        f"{error.message} (in node '{node.name}' of pipe '{pipe.name}'{f', {place}' if place else ''})",
-        file=draft.file_of(pipe.name),
-        hint=error.hint,
-    )
-
-
-def _is_known(workspace: Workspace, name: str) -> bool:
-    if name in workspace.resources or workspace.quarantine_of(name) is not None:
+def _is_known(draft: Draft, name: str) -> bool:
+    if {name, name.removesuffix(QUARANTINE_SUFFIX)} & draft.broken:
+        return True
+    if name in draft.after.resources or draft.after.quarantine_of(name) is not None:
         return True
     return name.partition(".")[0] in (SERVICE_DATABASE, ORGANIZATION_DATABASE, "system") and "." in name
 
 
 def _target_problems(draft: Draft, pipe: Pipe) -> Iterable[BirdhouseError]:
     output = pipe.definition.output
-    if output is None or pipe.target is None:
+    if output is None or pipe.target is None or pipe.target in draft.broken:
         return
+    file = draft.file_of(pipe.name)
+    spot = word_place(pipe.text, file, pipe.target) if file else Spot("")
     target = draft.after.resources.get(pipe.target)
     if isinstance(target, Pipe):
-        yield Conflict(f"The target '{pipe.target}' of pipe '{pipe.name}' is a pipe, not a data source")
+        yield Conflict(f"The target '{pipe.target}' of pipe '{pipe.name}' is a pipe, not a data source").at(*spot)
     elif target is None and output.kind is NodeKind.COPY:
         yield DatafileError(
             f"Target Data Source '{pipe.target}' of copy pipe '{pipe.name}' does not exist",
-            file=draft.file_of(pipe.name),
             hint=Workspace.nearest(pipe.target, draft.after.datasources()) or "Create the data source first.",
-        )
-
-
-def line_of(text: str, node: str, word: str) -> int:
-    """The line of a datafile where `word` first stands after `NODE node`, or of the node itself; 0 when not found."""
-    lines = text.splitlines()
-    start = next((i for i, line in enumerate(lines) if line.split()[:2] == ["NODE", node]), -1)
-    for number, line in enumerate(lines[start + 1 :], start + 2):
-        if word in line:
-            return number
-    return start + 1
+        ).at(*spot)

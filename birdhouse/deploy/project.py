@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from birdhouse.access.check import Grants, require
 from birdhouse.access.scopes import Scope, check_filters, datafile_scope, parse_scope
 from birdhouse.access.store import TokenStore
 from birdhouse.catalog.tags import Tags
-from birdhouse.deploy.deployer import Deployer, Deployment
+from birdhouse.deploy.deployer import Deployer, Deployment, refuse
 from birdhouse.deploy.draft import Desired
 from birdhouse.errors import BirdhouseError, DeploymentRefused, NotFound
-from birdhouse.language.datafile.model import DataSourceDefinition, Definition, TokenDefinition
-from birdhouse.language.datafile.parse import parse_datafile, problems
+from birdhouse.language.datafile.model import DataSourceDefinition, Definition, TokenDefinition, TokenScope
+from birdhouse.language.datafile.parse import examine
+from birdhouse.language.datafile.places import word_place
 
 
 async def deploy_project(
@@ -29,22 +30,25 @@ async def deploy_project(
 
     Raises DeploymentRefused with every problem of every file, and MissingScope; nothing is changed then.
     """
-    found: list[BirdhouseError] = [each for path, text in files.items() for each in problems(text, path)]
+    definitions: dict[str, Definition] = {}
+    found: list[BirdhouseError] = []
+    for path, text in files.items():
+        definition, wrong = examine(text, path)
+        found += wrong
+        if definition is not None:
+            definitions[path] = definition
     if found:
         raise DeploymentRefused(found)
-    definitions = {path: parse_datafile(text, file=path) for path, text in files.items()}
     desired = [
         Desired(definition, files[path], path)
         for path, definition in definitions.items()
         if not isinstance(definition, TokenDefinition)
     ]
-    declared = [scope for each in definitions.values() if isinstance(each, TokenDefinition) for scope in _scopes(each)]
-    check_filters(declared)
-    _refuse_unknown_resources(
-        declared, {each.definition.resource_name for each in desired} | deployer.names(workspace_id)
-    )
+    names = {each.definition.resource_name for each in desired} | deployer.names(workspace_id)
+    tokens_wanted = {path: each for path, each in definitions.items() if isinstance(each, TokenDefinition)}
+    refuse([each for path, token in tokens_wanted.items() for each in scope_problems(token, files[path], path, names)])
     if grants is not None:
-        require(grants.may_manage_tokens(declared))
+        require(grants.may_manage_tokens(scope for token in tokens_wanted.values() for scope in _scopes(token)))
     deployment = await deployer.deploy(workspace_id, desired, dry_run=dry_run)
     if not dry_run:
         for definition in definitions.values():
@@ -68,19 +72,32 @@ async def _grant_declared(tokens: TokenStore, workspace_id: str, definition: Def
 
 def _scopes(definition: TokenDefinition) -> tuple[Scope, ...]:
     """Raises InvalidParameter for a scope that does not exist or lacks its resource."""
-    return tuple(
-        parse_scope(":".join(part for part in (each.type, each.resource, each.filter) if part))
-        for each in definition.scopes
-    )
+    return tuple(map(_scope, definition.scopes))
 
 
-def _refuse_unknown_resources(scopes: Iterable[Scope], names: Collection[str]) -> None:
-    for scope in scopes:
-        if scope.resource is not None and scope.resource not in names:
-            raise NotFound(
-                f"The resource '{scope.resource}' of the scope {scope.type} does not exist",
-                hint="Deploy it together with the token.",
-            )
+def _scope(scope: TokenScope) -> Scope:
+    return parse_scope(":".join(part for part in (scope.type, scope.resource, scope.filter) if part))
+
+
+def scope_problems(
+    definition: TokenDefinition, text: str, file: str, names: Collection[str]
+) -> Iterator[BirdhouseError]:
+    """What is wrong with the scopes of a declared token; `names` are the resources that there are or will be."""
+    for each in definition.scopes:
+        try:
+            scope = _scope(each)
+            check_filters([scope])
+            _require_resource(scope, names)
+        except BirdhouseError as error:
+            yield error.at(*word_place(text, file, each.resource or each.type))
+
+
+def _require_resource(scope: Scope, names: Collection[str]) -> None:
+    if scope.resource is not None and scope.resource not in names:
+        raise NotFound(
+            f"The resource '{scope.resource}' of the scope {scope.type} does not exist",
+            hint="Deploy it together with the token.",
+        )
 
 
 async def grant(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +16,25 @@ import pytest
 from birdhouse.cli import output
 from birdhouse.cli.main import app
 from birdhouse.errors import BirdhouseError
+
+PROCESS_SECONDS_MAX = 240.0
+
+
+def in_a_process(
+    *arguments: str | Path, folder: Path, code: int = 0, environment: Mapping[str, str] | None = None
+) -> str:
+    """The output of a command in a process of its own, as one that opens an engine needs it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "birdhouse", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == code, f"ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 @dataclass

@@ -122,7 +122,7 @@ BROKEN = {
     "unknown table": (
         {"p.pipe": pipe("SELECT * FROM evnts")},
         DatafileError,
-        "Resource 'evnts' not found, read by node 'main' of pipe 'p' (p.pipe:3). Did you mean 'events'?",
+        "Resource 'evnts' not found, read by node 'main' of pipe 'p' (p.pipe:3:19). Did you mean 'events'?",
     ),
     "unknown column": (
         {"p.pipe": pipe("SELECT\n        usr\n    FROM events")},

@@ -101,7 +101,7 @@ def test_a_refused_replacement_leaves_the_old_pipe(server: Server) -> None:
     [
         (
             ["SELECT *\nFROM p_no_table"],
-            "Resource 'p_no_table' not found, read by node 'n0' of pipe 'p_refused' (line 2)",
+            "Resource 'p_no_table' not found, read by node 'n0' of pipe 'p_refused' (line 2, column 6)",
         ),
         (["SELECT id FROM p_fligths"], "Did you mean 'p_flights'?"),
         (

@@ -71,15 +71,25 @@ def parse_datafile(text: str, *, file: str, env: Environment = None) -> Definiti
     return parse_token(text, name=name, file=file, env=env)
 
 
-def problems(text: str, file: str, *, env: Environment = None) -> list[DatafileError]:
-    """Everything that is wrong with a datafile: how it is written and, when it can be read, what it says."""
+def examine(text: str, file: str, *, env: Environment = None) -> tuple[Definition | None, list[DatafileError]]:
+    """What a datafile says, and everything that is wrong with it: how it is written and, when it can be read, what it
+    says. The definition is None when it cannot be read.
+    """
     try:
         kind, name = _kind_and_name(file)
         draft = _DRAFTS[kind](name, env)
         _read_all(text, file, draft)
     except DatafileError as error:
-        return [error]
-    return draft.errors or check(draft.definition(), file, places=draft.places)
+        return None, [error]
+    if draft.errors:
+        return None, draft.errors
+    definition = draft.definition()
+    return definition, check(definition, file, places=draft.places)
+
+
+def problems(text: str, file: str, *, env: Environment = None) -> list[DatafileError]:
+    """Everything that is wrong with a datafile."""
+    return examine(text, file, env=env)[1]
 
 
 def normal_description(text: str) -> str:

@@ -1,0 +1,77 @@
+"""`birdhouse check [FOLDER]`"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from birdhouse.cli import output
+from birdhouse.cli.project import ProjectText, load_project
+from birdhouse.errors import BirdhouseError
+from birdhouse.settings import Settings, load_settings
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="The project folder; by default this one.")] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Check a whole project against an empty engine, without a server: every problem, with its file and line.
+
+    Templates are rendered without values, with the defaults and with the examples that they declare.
+
+    Example: birdhouse check insights
+    """
+    project = load_project(folder)
+    count = len(project.files) + len(project.unreadable)
+    with output.progress(f"Checking {count} datafiles"):
+        problems = [*project.unreadable.values(), *_problems(project)]
+    for each in problems:
+        each.file = str(folder / each.file) if each.file else ""
+    problems.sort(key=lambda each: (each.file, each.line, each.column))
+    if json:
+        output.as_json({"files": count, "problems": [output.error_json(each) for each in problems]})
+    else:
+        _show(problems, count)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _problems(project: ProjectText) -> list[BirdhouseError]:
+    with tempfile.TemporaryDirectory(prefix="birdhouse-check-") as directory:
+        overrides = {"data_dir": Path(directory), "metadata_url": "", "log_level": "error"}
+        return asyncio.run(_review(load_settings(overrides), project))
+
+
+async def _review(settings: Settings, project: ProjectText) -> list[BirdhouseError]:
+    # Loading the engine takes a second, which the other commands should not wait for.
+    from birdhouse.app import open_parts
+    from birdhouse.deploy.deployer import SERVICE_WORKSPACE
+    from birdhouse.deploy.review import review
+
+    async with open_parts(settings) as parts:
+        return await review(
+            parts.engine,
+            parts.catalog.named(SERVICE_WORKSPACE),
+            project.files,
+            parts.clock.now(),
+            unreadable=project.unreadable,
+            env=os.environ,
+        )
+
+
+def _show(problems: Sequence[BirdhouseError], count: int) -> None:
+    for each in problems:
+        place = ":".join(str(part) for part in (each.file, each.line, each.column) if part)
+        output.line(f"{place}: {each.message}" if place else str(each))
+        if each.hint and place:
+            output.line(f"    {each.hint}")
+    if problems:
+        output.wrong(f"{count} datafiles: {len(problems)} problem{'s' if len(problems) > 1 else ''}")
+    else:
+        output.done(f"{count} datafiles: no problems")
