@@ -16,6 +16,7 @@ FLOORS = [
 BEHIND_ONE_DOOR = {
     "chdb": ["engine/chdb.py", "engine/pool.py"],
     "chtoolset": ["language/sql/", "ingest/ndjson.py"],
+    "cronsim": ["language/cron.py"],
     "sqlalchemy": ["metadata/", "/store.py"],
     "starlette": ["api/", "console/", "cli/serve.py"],
     "uvicorn": ["cli/serve.py"],

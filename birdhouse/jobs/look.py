@@ -29,11 +29,13 @@ class Due:
 
 @dataclass(slots=True)
 class Found:
-    """What came of a look. `queued`, `changed` and `dropped` are for the queue; everything is stored already."""
+    """What came of a look, for the queue; everything is stored already."""
 
     progress: dict[str, Progress]
     queued: list[Job] = field(default_factory=list)
+    """New jobs; one that could not even be asked for has failed."""
     changed: list[Job] = field(default_factory=list)
+    """Jobs that wait, as they are now."""
     dropped: list[str] = field(default_factory=list)
     """Ids of jobs that nobody waits for any more."""
     holds: dict[str, tuple[Wait, ...]] = field(default_factory=dict)
@@ -160,17 +162,23 @@ class Look:
             is_held=is_held,
             round=of,
         )
-        job = _with_payload(job, due)
+        job = self._with_payload(job, due)
         store.add(self._connection, job)
         self._progress[member.id] = replace(self._progress[member.id], last_job_id=job.id)
-        if not job.is_finished:
-            self._found.queued.append(job)
-            self._room -= 1
+        self._found.queued.append(job)
+        self._room -= 1
 
     def _change(self, job: Job, due: Due) -> None:
-        job = _with_payload(job, due)
+        job = self._with_payload(job, due)
         if store.change_waiting(self._connection, job):
-            (self._found.dropped.append(job.id) if job.is_finished else self._found.changed.append(job))
+            self._found.changed.append(job)
+
+    def _with_payload(self, job: Job, due: Due) -> Job:
+        """A job that cannot even be asked for is there as one that failed."""
+        try:
+            return replace(job, payload=due.payload())
+        except BirdhouseError as error:
+            return replace(job, status=JobStatus.ERROR, error=str(error), is_held=False, updated_at=self._now)
 
     # What is held
 
@@ -215,11 +223,3 @@ class Look:
         if job is not None and job.status is JobStatus.CANCELLED:
             return f"Its run was cancelled.{following}"
         return following.strip() or "It has not run again yet."
-
-
-def _with_payload(job: Job, due: Due) -> Job:
-    """A job that cannot even be asked for is there as one that failed."""
-    try:
-        return replace(job, payload=due.payload())
-    except BirdhouseError as error:
-        return replace(job, status=JobStatus.ERROR, error=str(error), is_held=False)

@@ -204,9 +204,17 @@ class JobQueue:
         `holds` says of each job that is held what it waits for.
         """
         for job in queued:
-            self._enqueue(job)
+            if job.is_finished:
+                self._ended(job)
+            else:
+                self._enqueue(job)
         for job in changed:
-            if job.id in self._waiting:
+            if job.id not in self._waiting:
+                continue
+            if job.is_finished:
+                del self._waiting[job.id]
+                self._ended(job)
+            else:
                 self._waiting[job.id] = job
         self._holds = holds
         self._dispatch()
@@ -382,11 +390,15 @@ class JobQueue:
         await self._database.run(lambda connection: store.finish(connection, ended, forget_before=now - self._kept))
         if running := self._running.get(job.id):
             running.run.job = ended
+        self._ended(ended)
+        return ended
+
+    def _ended(self, job: Job) -> None:
+        """After its end is stored."""
         if end := self._ends.pop(job.id, None):
             end.set()
-        self._observe(ended)
+        self._observe(job)
         self._when_ended()
-        return ended
 
 
 def _wait_for(other: Job) -> Wait:

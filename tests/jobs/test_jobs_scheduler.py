@@ -400,6 +400,18 @@ async def test_a_tick_of_a_pipe_that_cannot_run_is_there_as_a_failed_job(times: 
     assert job.status is JobStatus.ERROR and "a_ds" in (job.error or "")
 
 
+async def test_a_run_that_was_held_fails_when_it_cannot_run_any_more(times: Timetable) -> None:
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    times.runs.slow["a"] = asyncio.Event()
+    await times.until("10:00")
+    before = times.workspace
+    await times.catalog.commit(before, before.with_changes((), [before.datasource("b_ds").id]))
+    times.runs.slow.pop("a").set()
+    assert await times.settle() == []
+    (job,) = [job for job in await times.jobs() if job.payload["pipe_name"] == "b"]
+    assert job.status is JobStatus.ERROR and "b_ds" in (job.error or "")
+
+
 async def test_a_full_queue_takes_a_tick_later(database: Database) -> None:
     times = await Timetable(database, workers=1).open()
     await times.push(project(**{name: copy("raw", f"{name}_ds", "0 * * * *") for name in ("a", "b", "c")}))
