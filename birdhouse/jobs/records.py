@@ -126,6 +126,8 @@ def _operation(job: Job, event_type: EventType, request_id: str) -> Operation:
         request_id=request_id,
         job_id=job.id,
         rows=rows,
+        read_rows=statistics.get("rows_read", 0),
+        read_bytes=statistics.get("bytes_read", 0),
         written_rows=(rows or 0) if is_written else 0,
         written_bytes=statistics.get("bytes", 0),
         pipe_id=job.payload.get("pipe_id", ""),

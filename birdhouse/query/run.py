@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import orjson
+
 from birdhouse.access.check import Grants, require
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
@@ -23,6 +25,7 @@ from birdhouse.query.compose import RESULT_OF_PIPE, Composed, Composer, compose
 from birdhouse.query.filters import row_filters
 from birdhouse.query.formats import Format, endpoint_format, sql_format
 from birdhouse.query.locate import located
+from birdhouse.query.prometheus import PROMETHEUS, as_gauges
 from birdhouse.usage.reading import ORGANIZATION_DATABASE
 
 COMPOSED_KEPT = 2048
@@ -34,6 +37,9 @@ OUTPUT_SETTINGS = (
     "output_format_parquet_string_as_string",
 )
 """Request options that are settings of the engine. Their value is 0 or 1."""
+
+SQL_METRICS = "query"
+"""What the metrics of a query are named after that is about no pipe."""
 
 Placed = Callable[[SqlError], Awaitable[SqlError]]
 """Gives an error the node it comes from."""
@@ -166,10 +172,19 @@ class QueryRunner:
         if form.row_format is not None and not request.explain:
             return StreamedAnswer(form, self._streamed(query, form, placed))
         try:
+            if form.engine == PROMETHEUS and not request.explain:
+                columns = await self._columns(query)
+                query = replace(query, sql=as_gauges(query.sql, columns, pipe.name if pipe else SQL_METRICS))
             result = await self._engine.select(query)
         except SqlError as error:
             raise await placed(error) from error
         return Answer(form, result.body, result.statistics)
+
+    async def _columns(self, query: Query) -> list[tuple[str, str]]:
+        """Name and type of each, by the engine's analysis."""
+        described = replace(query, sql=f"DESCRIBE TABLE (\n{query.sql}\n)", format="JSONCompactEachRow")
+        rows = map(orjson.loads, (await self._engine.select(described)).body.splitlines())
+        return [(name, type) for name, type, *_ in rows]
 
     @asynccontextmanager
     async def _streamed(self, query: Query, form: Format, placed: Placed) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -79,6 +79,10 @@ FORMATS = {
         "text/plain; version=0.0.4; charset=utf-8",
         b'# HELP flights How many\n# TYPE flights counter\nflights{bird="wren"} 3\n\n',
     ),
+    "small.prometheus": (
+        "text/plain; version=0.0.4; charset=utf-8",
+        b'# TYPE e_small_n gauge\ne_small_n{t="x0"} 0\ne_small_n{t="x1"} 1\n\n',
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from flow_server import Server, running_server
 
 COLUMNS_FILE = Path(__file__).with_name("service_columns.txt")
+INSIGHTS = Path(__file__).parent.parent.parent / "insights" / "pipes"
 SCHEMA = "`id` Int32 `json:$.id`"
 TABLE = "SCHEMA >\n    `id` Int32 `json:$.id`\n\nENGINE MergeTree\nENGINE_SORTING_KEY id\n"
 GOOD_AND_BAD = b'{"id": 1}\n{"id": "x"}\n{"id": 2}\n'
@@ -363,6 +365,49 @@ def test_the_size_of_a_data_source_and_its_quarantine_is_measured(server: Server
     assert newest["bytes"] > 0 and newest["bytes_quarantine"] > 0
     assert str(newest["timestamp"]).endswith(":00:00")
     assert server.get(f"/v0/datasources/{name}").json()["statistics"]["row_count"] == 4
+
+
+MONITORING = (
+    "monitoring_copy_pipe_executions",
+    "monitoring_copy_pipes_spread_info",
+    "monitoring_long_running_endpoints",
+)
+
+
+def test_the_monitoring_pipes_of_the_data_project_answer_with_what_was_done(server: Server, name: str) -> None:
+    """In JSON and for Prometheus; `tests/usage/test_monitoring_pipes.py` has their rules."""
+    executions, spread, slow = MONITORING
+    make(server, name)
+    copy = f"c_{name}"
+    server.deploy(
+        {
+            f"{name}_target.datasource": TABLE,
+            f"{copy}.pipe": COPY.format("id").replace("@", name),
+            **{f"{pipe}.pipe": (INSIGHTS / f"{pipe}.pipe").read_text("utf-8") for pipe in MONITORING},
+        }
+    )
+    assert server.finished(ok(server.post(f"/v0/pipes/{copy}/copy")).json()["job"]["id"])["status"] == "done"
+    ok(server.get(f"/v0/pipes/{executions}.json"))
+    refreshed(server)
+
+    def rows(pipe: str, **of: object) -> list[dict[str, Any]]:
+        found = ok(server.get(f"/v0/pipes/{pipe}.json")).json()["data"]
+        return [row for row in found if of.items() <= row.items()]
+
+    def metrics(pipe: str, **params: str) -> str:
+        return str(ok(server.get(f"/v0/pipes/{pipe}.prometheus", params=params)).text)
+
+    labels = {"pipe_name": copy, "status": "ok"}
+    assert [row["value"] for row in rows(executions, labels=labels)] == [1]
+    assert f'copy_pipes_latest_execution_status{{pipe_name="{copy}",status="ok"}} 1\n' in metrics(executions)
+
+    assert rows(spread, pipe_name=copy)[0]["duration_seconds"] > 0
+    assert re.search(rf'{spread}_duration_seconds{{.*pipe_name="{copy}".*}} 0\.\d', metrics(spread))
+    running = metrics(spread, q="SELECT * FROM copies_running")
+    assert re.search(r"# TYPE tinybird_copy_jobs_running gauge\n(tinybird_copy_jobs_running \d+ \d+\n)+", running)
+
+    assert [row["pct_over_1s"] for row in rows(slow, pipe_name=executions)] == [0]
+    assert f'{slow}_pct_over_1s{{pipe_name="{executions}"' in metrics(slow)
 
 
 def test_only_an_admin_asks_for_a_refresh(server: Server) -> None:
