@@ -66,7 +66,7 @@ class ScheduleStatus:
 
 
 class Scheduler:
-    """`kinds` has what to do for each kind of pipe that runs by itself."""
+    """`kinds` has what to do for each kind of pipe that runs by itself. With `is_on` false nothing does."""
 
     def __init__(
         self,
@@ -75,12 +75,15 @@ class Scheduler:
         catalog: Catalog,
         queue: JobQueue,
         kinds: Mapping[NodeKind, ScheduledKind],
+        *,
+        is_on: bool = True,
     ) -> None:
         self._database = database
         self._clock = clock
         self._catalog = catalog
         self._queue = queue
         self._kinds = kinds
+        self._is_on = is_on
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._members: dict[str, tuple[int, tuple[Member, ...]]] = {}
@@ -94,8 +97,9 @@ class Scheduler:
         queue.when_ended(self._woken.set)
 
     def start(self) -> None:
-        """From now on it looks by itself."""
-        self._task = asyncio.create_task(self._look_for_ever())
+        """From now on it looks by itself, unless it is off."""
+        if self._is_on:
+            self._task = asyncio.create_task(self._look_for_ever())
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -131,6 +135,8 @@ class Scheduler:
             await self._look()
 
     async def _look(self) -> None:
+        if not self._is_on:
+            return
         self._woken.clear()
         now = self._clock.now()
         looks = [self._look_at(workspace, now) for workspace in self._catalog.workspaces()]

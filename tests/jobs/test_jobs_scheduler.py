@@ -425,6 +425,32 @@ async def test_a_full_queue_takes_a_tick_later(database: Database) -> None:
     await times.queue.stop()
 
 
+async def test_with_schedules_off_a_copy_runs_by_hand_only(database: Database) -> None:
+    times = await Timetable(database, follow_schedules=False).open()
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    assert await times.until("11:30") == []
+    times.scheduler.start()
+    await times.run_now("a")
+    await times.run_now("b")
+    assert await times.settle() == ["a 11:30", "b 11:30"]
+    await times.scheduler.pause(times.workspace, times.pipe("a"))
+    times.follow_schedules = True
+    assert await times.restart(at="12:30") == []
+    await times.scheduler.resume(times.workspace, times.pipe("a"))
+    assert await times.until("13:00") == ["a 13:00", "b 13:00"]
+    await times.queue.stop()
+
+
+async def test_a_run_that_is_held_for_days_is_still_listed(times: Timetable) -> None:
+    await times.push(project(a=copy("raw", "a_ds", "0 10 1 5 *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    times.runs.failing.add("a")
+    await times.until("10:00")
+    for _ in range(4):
+        await times.until("09:00")
+    assert list(await times.waiting()) == ["b"]
+    assert len(await times.jobs()) == 1
+
+
 async def test_the_scheduler_looks_by_itself(times: Timetable, monkeypatch: pytest.MonkeyPatch) -> None:
     await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=copy("a_ds", "b_ds", tags=AFTER)))
     monkeypatch.setattr("birdhouse.jobs.scheduler.LOOK_SECONDS", 0.001)
