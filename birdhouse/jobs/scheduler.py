@@ -150,10 +150,8 @@ class Scheduler:
 
     async def _tell_queue(self, found: Sequence[Found]) -> None:
         before, self._holds = self._holds, {job: waits for each in found for job, waits in each.holds.items()}
-        queued, changed = (
-            [job for each in found for job in each.queued],
-            [job for each in found for job in each.changed],
-        )
+        queued = [job for each in found for job in each.queued]
+        changed = [job for each in found for job in each.changed]
         for job in (*queued, *(job for job in changed if job.id in before)):
             log.info("run_queued", pipe=job.payload.get("pipe_name"), job=job.id, held=job.is_held)
         for job_id, waits in self._holds.items():
@@ -187,6 +185,9 @@ class Scheduler:
             self._members[workspace.id] = (workspace.version, members)
         return self._members[workspace.id][1]
 
+    def _member(self, workspace: Workspace, pipe: Pipe) -> Member | None:
+        return next((each for each in self._members_of(workspace) if each.id == pipe.id), None)
+
     # What people ask for
 
     async def run_now(self, workspace: Workspace, pipe: Pipe, payload: Mapping[str, Any], *, asked_by: str) -> Job:
@@ -195,7 +196,7 @@ class Scheduler:
         async with self._turn:
             await self._look()
             now = self._clock.now()
-            member = next((each for each in self._members_of(workspace) if each.id == pipe.id), None)
+            member = self._member(workspace, pipe)
             of = None
             if member is not None:
                 rounds = Rounds(self._members_of(workspace), self._progress)
@@ -242,7 +243,7 @@ class Scheduler:
 
     def status(self, workspace: Workspace, pipe: Pipe) -> ScheduleStatus | None:
         """None for a pipe that runs on demand only."""
-        member = next((each for each in self._members_of(workspace) if each.id == pipe.id), None)
+        member = self._member(workspace, pipe)
         if member is None or not written(pipe):
             return None
         progress = self._progress.get(pipe.id, Progress(NEVER))

@@ -102,6 +102,12 @@ def not_begun(connection: Connection, pipe_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+def has_tick(connection: Connection, pipe_id: str, tick: datetime) -> bool:
+    """Whether a job was queued for that tick of the pipe."""
+    mine = select(jobs.c.id).where(jobs.c.pipe_id == pipe_id, jobs.c.scheduled_for == tick)
+    return connection.execute(mine).first() is not None
+
+
 def change_waiting(connection: Connection, job: Job) -> bool:
     """Writes the job unless it has begun or ended; says whether it did."""
     mine = update(jobs).where(

@@ -184,6 +184,8 @@ def test_copies_that_would_wait_for_each_other_are_refused(server: Server, proje
     assert f"run_behind={b}" in answer.json()["error"]
     behind = copy(f"SELECT a FROM {project['b']}", project["a"], YEARLY, tags=f"run_after=upstream&run_behind={b}")
     server.deploy({f"pipes/{a}.pipe": behind})
+    renamed = server.put(f"/v0/pipes/{b}", params={"name": f"{b}_renamed"})
+    assert (renamed.status_code, f"run_behind of: {a}" in renamed.json()["error"]) == (409, True)
 
 
 def test_options_arrive_as_keys_of_a_node(server: Server, project: dict[str, str]) -> None:

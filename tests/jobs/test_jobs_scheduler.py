@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,32 @@ async def test_the_database_refuses_a_second_job_for_a_tick(times: Timetable) ->
     job = (await times.jobs())[0]
     with pytest.raises(Conflict):
         await times.database.run(lambda connection: store.add(connection, replace(job, id="another")))
+
+
+async def test_a_clock_that_was_wrong_costs_no_more_than_the_times_it_repeats(times: Timetable) -> None:
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    assert await times.until("10:00") == ["a 10:00", "b 10:00"]
+    times.clock.advance(timedelta(days=365))
+    assert await times.settle() == ["a 10:00", "b 10:00"]
+    times.clock.advance(-timedelta(days=365))
+    assert await times.until("10:59") == []
+    assert await times.until("11:00") == ["a 11:00", "b 11:00"]
+    times.clock.advance(-timedelta(minutes=90))
+    assert await times.until("10:00") == []
+    assert await times.until("11:00") == []
+    assert await times.until("12:00") == ["a 12:00", "b 12:00"]
+
+
+async def test_a_tag_that_is_taken_away_and_written_again_leaves_out_the_round(times: Timetable) -> None:
+    follower = copy("a_ds", "b_ds", tags=AFTER)
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=follower))
+    times.runs.slow["a"] = asyncio.Event()
+    assert await times.until("10:00") == ["a 10:00"]
+    await times.push({"b.pipe": copy("a_ds", "b_ds")})
+    await times.push({"b.pipe": follower})
+    times.runs.slow.pop("a").set()
+    assert await times.settle() == []
+    assert await times.until("11:00") == ["a 11:00", "b 11:00"]
 
 
 async def test_pause_and_resume(times: Timetable) -> None:
