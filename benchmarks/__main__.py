@@ -21,6 +21,7 @@ NAMES = (
     "start_time",
     "deploy_insights",
     "git_import",
+    "copy_rows",
 )
 
 

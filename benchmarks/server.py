@@ -85,8 +85,8 @@ class Server:
             raise SystemExit(f"POST {path}: {answer.status} {content.decode()}")
         return json.loads(content) if content else None
 
-    def copy(self, pipe: str) -> None:
-        """Runs a copy pipe to its end."""
+    def copy(self, pipe: str) -> dict[str, Any]:
+        """Runs a copy pipe to its end; the job."""
         job_id = self.client.run_copy(pipe)
         deadline = time.monotonic() + COPY_SECONDS_MAX
         while (job := self.client.job(job_id))["status"] not in ("done", "error", "cancelled"):
@@ -95,6 +95,7 @@ class Server:
             time.sleep(0.1)
         if job["status"] != "done":
             raise SystemExit(f"The copy {pipe} failed: {job}")
+        return job
 
     def _await_answer(self, deadline: float) -> None:
         while True:

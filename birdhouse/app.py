@@ -82,9 +82,8 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
         stack.push_async_callback(parts.storage_samples.stop)
         await parts.jobs.start()
         stack.push_async_callback(parts.jobs.stop)
-        if settings.follow_schedules:
-            parts.scheduler.start()
-            stack.push_async_callback(parts.scheduler.stop)
+        parts.scheduler.start()
+        stack.push_async_callback(parts.scheduler.stop)
         stack.push_async_callback(parts.batches.close)
         yield parts
 
@@ -208,7 +207,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         events=Events(batches, encoders, body_bytes_max=settings.event_body_bytes_max),
         files=files,
         jobs=jobs,
-        scheduler=Scheduler(database, clock, catalog, jobs, scheduled),
+        scheduler=Scheduler(database, clock, catalog, jobs, scheduled, is_on=settings.follow_schedules),
         deployer=deployer,
         recorder=recorder,
         event_appends=event_appends,

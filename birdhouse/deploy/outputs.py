@@ -14,6 +14,7 @@ from birdhouse.language.datafile.check import check as check_definition
 from birdhouse.language.datafile.format import format_datasource, format_pipe
 from birdhouse.language.datafile.model import Node, NodeKind
 from birdhouse.language.datafile.parse import normal_description
+from birdhouse.language.datafile.run_options import run_options
 
 
 def delete_datasource(before: Workspace, datasource: DataSource, now: datetime, *, force: bool) -> Plan:
@@ -101,6 +102,9 @@ def _refuse_new_name(before: Workspace, pipe: Pipe, new_name: str) -> None:
     if readers:
         names = ", ".join(reader.name for reader in readers)
         raise InUse(f"The Pipe '{pipe.name}' is read by that name in: {names}", hint="Change them first.")
+    behind = [each.name for each in before.pipes() if pipe.name in run_options(each.output).run_behind]
+    if behind:
+        raise InUse(f"The Pipe '{pipe.name}' is in run_behind of: {', '.join(behind)}", hint="Change them first.")
     problems = check_definition(replace(pipe.definition, name=new_name))
     if problems:
         raise problems[0]

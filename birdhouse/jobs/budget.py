@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from birdhouse.catalog.resources import Pipe
+from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.types import Limits
 from birdhouse.errors import LimitReached, MemoryLimit, QueryTimeout
 from birdhouse.language.datafile.run_options import run_options
@@ -19,6 +20,12 @@ def budget(pipe: Pipe, otherwise: Limits) -> Limits:
         seconds=options.job_seconds_max or otherwise.seconds,
         memory_bytes=options.job_memory_bytes_max or otherwise.memory_bytes,
     )
+
+
+def budget_of(workspace: Workspace, pipe_id: str, otherwise: Limits) -> Limits:
+    """Also for a pipe that is gone by now, such as that of a job which is cleaned up."""
+    pipe = workspace.by_id.get(pipe_id)
+    return budget(pipe, otherwise) if isinstance(pipe, Pipe) else otherwise
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from birdhouse.catalog.workspace import Workspace
@@ -17,6 +17,8 @@ from birdhouse.language.cron import ONCE, cron
 from birdhouse.metadata.identifiers import new_id
 
 REASON_CHARACTERS_MAX = 300
+CLOCK_AHEAD_MAX = timedelta(hours=1)
+"""What is handled until later than that was noted while the clock of the machine was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Look:
         self._texts = texts
         self._due = due
         self._now = now
+        self._latest = now + CLOCK_AHEAD_MAX
 
     def run(self, connection: store.Transaction, room: int) -> Found:
         """`room` is for how many more jobs the queue has room; a tick that finds none is taken by a later look."""
@@ -106,6 +109,8 @@ class Look:
             before = self._progress.get(member.id)
             if before is None or before.written != self._texts[member.id]:
                 self._restart(member, before or Progress(NEVER))
+            elif max((before.handled_until, *before.begun.values(), *before.done.values())) > self._latest:
+                self._set(member, self._not_ahead(before))
 
     def _restart(self, member: Member, before: Progress) -> None:
         """What was due before the schedule was written is not made up for."""
@@ -114,6 +119,16 @@ class Look:
         handled_until = NEVER if text == ONCE or member.follows else self._now
         begun = {**before.begun, **self._rounds().available(member.id)} if member.follows else before.begun
         self._set(member, replace(before, written=text, handled_until=handled_until, begun=begun))
+
+    def _not_ahead(self, progress: Progress) -> Progress:
+        """As if what was noted for times that have not come yet had been noted now."""
+
+        def of(times: Round) -> Round:
+            return {root: self._now if time > self._latest else time for root, time in times.items()}
+
+        is_ahead = progress.handled_until > self._latest
+        handled_until = self._now if is_ahead else progress.handled_until
+        return replace(progress, handled_until=handled_until, begun=of(progress.begun), done=of(progress.done))
 
     def _set(self, member: Member, progress: Progress) -> None:
         self._progress[member.id] = progress
@@ -149,6 +164,8 @@ class Look:
         self._set(member, replace(self._progress[member.id], handled_until=news))
 
     def _queue(self, member: Member, due: Due, at: datetime, *, is_held: bool, of: Round | None) -> None:
+        if store.has_tick(self._connection, member.id, at):
+            return  # the clock was set back, or the schedule was taken away and written again
         job = Job(
             new_id(),
             self._workspace.id,

@@ -21,6 +21,7 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Limits, Query, TableName, quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, Conflict, InvalidParameter
+from birdhouse.jobs.budget import budget_of
 from birdhouse.jobs.condition import checked_condition
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
@@ -176,7 +177,8 @@ class PopulateRunner:
             await self._engine.execute(f"DROP TABLE IF EXISTS {snapshot} SYNC")
 
     def _staging(self, workspace: Workspace, job: Job) -> Staging:
-        return Staging(self._engine, workspace.database, job.id, self._limits)
+        limits = budget_of(workspace, job.payload["pipe_id"], self._limits)
+        return Staging(self._engine, workspace.database, job.id, limits)
 
 
 def snapshot_name() -> str:

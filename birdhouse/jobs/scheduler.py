@@ -66,7 +66,7 @@ class ScheduleStatus:
 
 
 class Scheduler:
-    """`kinds` has what to do for each kind of pipe that runs by itself."""
+    """`kinds` has what to do for each kind of pipe that runs by itself. With `is_on` false nothing does."""
 
     def __init__(
         self,
@@ -75,12 +75,15 @@ class Scheduler:
         catalog: Catalog,
         queue: JobQueue,
         kinds: Mapping[NodeKind, ScheduledKind],
+        *,
+        is_on: bool = True,
     ) -> None:
         self._database = database
         self._clock = clock
         self._catalog = catalog
         self._queue = queue
         self._kinds = kinds
+        self._is_on = is_on
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._members: dict[str, tuple[int, tuple[Member, ...]]] = {}
@@ -94,8 +97,9 @@ class Scheduler:
         queue.when_ended(self._woken.set)
 
     def start(self) -> None:
-        """From now on it looks by itself."""
-        self._task = asyncio.create_task(self._look_for_ever())
+        """From now on it looks by itself, unless it is off."""
+        if self._is_on:
+            self._task = asyncio.create_task(self._look_for_ever())
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -131,6 +135,8 @@ class Scheduler:
             await self._look()
 
     async def _look(self) -> None:
+        if not self._is_on:
+            return
         self._woken.clear()
         now = self._clock.now()
         looks = [self._look_at(workspace, now) for workspace in self._catalog.workspaces()]
@@ -144,10 +150,8 @@ class Scheduler:
 
     async def _tell_queue(self, found: Sequence[Found]) -> None:
         before, self._holds = self._holds, {job: waits for each in found for job, waits in each.holds.items()}
-        queued, changed = (
-            [job for each in found for job in each.queued],
-            [job for each in found for job in each.changed],
-        )
+        queued = [job for each in found for job in each.queued]
+        changed = [job for each in found for job in each.changed]
         for job in (*queued, *(job for job in changed if job.id in before)):
             log.info("run_queued", pipe=job.payload.get("pipe_name"), job=job.id, held=job.is_held)
         for job_id, waits in self._holds.items():
@@ -181,6 +185,9 @@ class Scheduler:
             self._members[workspace.id] = (workspace.version, members)
         return self._members[workspace.id][1]
 
+    def _member(self, workspace: Workspace, pipe: Pipe) -> Member | None:
+        return next((each for each in self._members_of(workspace) if each.id == pipe.id), None)
+
     # What people ask for
 
     async def run_now(self, workspace: Workspace, pipe: Pipe, payload: Mapping[str, Any], *, asked_by: str) -> Job:
@@ -189,7 +196,7 @@ class Scheduler:
         async with self._turn:
             await self._look()
             now = self._clock.now()
-            member = next((each for each in self._members_of(workspace) if each.id == pipe.id), None)
+            member = self._member(workspace, pipe)
             of = None
             if member is not None:
                 rounds = Rounds(self._members_of(workspace), self._progress)
@@ -236,7 +243,7 @@ class Scheduler:
 
     def status(self, workspace: Workspace, pipe: Pipe) -> ScheduleStatus | None:
         """None for a pipe that runs on demand only."""
-        member = next((each for each in self._members_of(workspace) if each.id == pipe.id), None)
+        member = self._member(workspace, pipe)
         if member is None or not written(pipe):
             return None
         progress = self._progress.get(pipe.id, Progress(NEVER))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from birdhouse.jobs.job import UNFINISHED, Job, JobFilter, JobStatus, Round
 from birdhouse.jobs.rounds import Progress
@@ -63,8 +63,9 @@ def get(connection: Connection, job_id: str) -> Job | None:
 
 
 def recent(connection: Connection, workspace_id: str, since: datetime, wanted: JobFilter) -> list[Job]:
-    """The last 100 jobs created since that moment that the filter takes, newest first."""
-    mine = select(jobs).where(jobs.c.workspace_id == workspace_id, jobs.c.created_at >= since)
+    """The last 100 jobs that the filter takes, newest first; older than that moment only if they have not ended."""
+    is_recent = or_(jobs.c.created_at >= since, jobs.c.status.in_([status.value for status in UNFINISHED]))
+    mine = select(jobs).where(jobs.c.workspace_id == workspace_id, is_recent)
     found: list[Job] = []
     with connection.execute(mine.order_by(jobs.c.created_at.desc(), jobs.c.id)) as rows:
         for row in rows:
@@ -99,6 +100,12 @@ def not_begun(connection: Connection, pipe_id: str) -> Job | None:
     )
     row = connection.execute(mine.order_by(jobs.c.created_at)).first()
     return None if row is None else _job(row)
+
+
+def has_tick(connection: Connection, pipe_id: str, tick: datetime) -> bool:
+    """Whether a job was queued for that tick of the pipe."""
+    mine = select(jobs.c.id).where(jobs.c.pipe_id == pipe_id, jobs.c.scheduled_for == tick)
+    return connection.execute(mine).first() is not None
 
 
 def change_waiting(connection: Connection, job: Job) -> bool:

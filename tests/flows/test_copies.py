@@ -184,6 +184,8 @@ def test_copies_that_would_wait_for_each_other_are_refused(server: Server, proje
     assert f"run_behind={b}" in answer.json()["error"]
     behind = copy(f"SELECT a FROM {project['b']}", project["a"], YEARLY, tags=f"run_after=upstream&run_behind={b}")
     server.deploy({f"pipes/{a}.pipe": behind})
+    renamed = server.put(f"/v0/pipes/{b}", params={"name": f"{b}_renamed"})
+    assert (renamed.status_code, f"run_behind of: {a}" in renamed.json()["error"]) == (409, True)
 
 
 def test_options_arrive_as_keys_of_a_node(server: Server, project: dict[str, str]) -> None:
@@ -197,3 +199,18 @@ def test_options_arrive_as_keys_of_a_node(server: Server, project: dict[str, str
     node["shard_key"] = "nothing"
     refused = server.post("/v0/pipes", params={"force": "true"}, json={"name": project["to_b"], "nodes": [node]})
     assert (refused.status_code, "shard_key" in refused.json()["error"]) == (400, True)
+
+
+def test_a_populate_has_a_budget_too(server: Server, name: str) -> None:
+    sums = "SCHEMA >\n    `a` UInt64,\n    `n` UInt64\n"
+    fill = copy("SELECT number AS a FROM numbers(400000)", f"{name}_raw")
+    server.deploy({f"{name}_raw.datasource": TABLE, f"{name}_sums.datasource": sums, f"{name}_fill.pipe": fill})
+    assert server.finished(server.post(f"/v0/pipes/{name}_fill/copy").json()["job"]["id"])["status"] == "done"
+    view = f"NODE n\nSQL >\n    SELECT a, count() AS n FROM {name}_raw GROUP BY a\n\nTYPE materialized\n"
+    for memory_bytes, status in ((9_000_000, "error"), (900_000_000, "done")):
+        tags = f'DATASOURCE {name}_sums\nTAGS "job_memory_bytes_max={memory_bytes}"\n'
+        server.deploy({f"{name}_view.pipe": view + tags})
+        job = server.post(f"/v0/pipes/{name}_view/nodes/n/population", params={"truncate": "true"}).json()["job"]
+        ended = server.finished(job["id"])
+        assert (ended["status"], "memory" in ended.get("error", "")) == (status, status == "error"), ended
+    assert server.sql(f"SELECT count() AS n FROM {name}_sums") == [{"n": 400_000}]

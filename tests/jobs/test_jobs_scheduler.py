@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,32 @@ async def test_the_database_refuses_a_second_job_for_a_tick(times: Timetable) ->
     job = (await times.jobs())[0]
     with pytest.raises(Conflict):
         await times.database.run(lambda connection: store.add(connection, replace(job, id="another")))
+
+
+async def test_a_clock_that_was_wrong_costs_no_more_than_the_times_it_repeats(times: Timetable) -> None:
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    assert await times.until("10:00") == ["a 10:00", "b 10:00"]
+    times.clock.advance(timedelta(days=365))
+    assert await times.settle() == ["a 10:00", "b 10:00"]
+    times.clock.advance(-timedelta(days=365))
+    assert await times.until("10:59") == []
+    assert await times.until("11:00") == ["a 11:00", "b 11:00"]
+    times.clock.advance(-timedelta(minutes=90))
+    assert await times.until("10:00") == []
+    assert await times.until("11:00") == []
+    assert await times.until("12:00") == ["a 12:00", "b 12:00"]
+
+
+async def test_a_tag_that_is_taken_away_and_written_again_leaves_out_the_round(times: Timetable) -> None:
+    follower = copy("a_ds", "b_ds", tags=AFTER)
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=follower))
+    times.runs.slow["a"] = asyncio.Event()
+    assert await times.until("10:00") == ["a 10:00"]
+    await times.push({"b.pipe": copy("a_ds", "b_ds")})
+    await times.push({"b.pipe": follower})
+    times.runs.slow.pop("a").set()
+    assert await times.settle() == []
+    assert await times.until("11:00") == ["a 11:00", "b 11:00"]
 
 
 async def test_pause_and_resume(times: Timetable) -> None:
@@ -423,6 +450,32 @@ async def test_a_full_queue_takes_a_tick_later(database: Database) -> None:
     await times.settle()
     assert sorted(job.payload["pipe_name"] for job in await times.jobs()) == ["a", "b", "c"]
     await times.queue.stop()
+
+
+async def test_with_schedules_off_a_copy_runs_by_hand_only(database: Database) -> None:
+    times = await Timetable(database, follow_schedules=False).open()
+    await times.push(project(a=copy("raw", "a_ds", "0 * * * *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    assert await times.until("11:30") == []
+    times.scheduler.start()
+    await times.run_now("a")
+    await times.run_now("b")
+    assert await times.settle() == ["a 11:30", "b 11:30"]
+    await times.scheduler.pause(times.workspace, times.pipe("a"))
+    times.follow_schedules = True
+    assert await times.restart(at="12:30") == []
+    await times.scheduler.resume(times.workspace, times.pipe("a"))
+    assert await times.until("13:00") == ["a 13:00", "b 13:00"]
+    await times.queue.stop()
+
+
+async def test_a_run_that_is_held_for_days_is_still_listed(times: Timetable) -> None:
+    await times.push(project(a=copy("raw", "a_ds", "0 10 1 5 *"), b=copy("a_ds", "b_ds", tags=AFTER)))
+    times.runs.failing.add("a")
+    await times.until("10:00")
+    for _ in range(4):
+        await times.until("09:00")
+    assert list(await times.waiting()) == ["b"]
+    assert len(await times.jobs()) == 1
 
 
 async def test_the_scheduler_looks_by_itself(times: Timetable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,19 +73,20 @@ def project(**pipes: str) -> dict[str, str]:
 
 
 class Timetable:
-    def __init__(self, database: Database, *, workers: int = 4) -> None:
+    def __init__(self, database: Database, *, workers: int = 4, follow_schedules: bool = True) -> None:
         self.database = database
         self.clock = ManualClock(START)
         self.catalog = Catalog(database, self.clock)
         self.runs = Runs()
         self.workers = workers
+        self.follow_schedules = follow_schedules
         self.workspace_id = ""
         self.queue, self.scheduler = self._parts()
 
     def _parts(self) -> tuple[JobQueue, Scheduler]:
         queue = JobQueue(self.database, self.clock, {JobKind.COPY: self.runs}, workers=self.workers)
         kinds = {NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy)}
-        return queue, Scheduler(self.database, self.clock, self.catalog, queue, kinds)
+        return queue, Scheduler(self.database, self.clock, self.catalog, queue, kinds, is_on=self.follow_schedules)
 
     async def open(self) -> Timetable:
         self.workspace_id = (await self.catalog.create_workspace("w")).id
