@@ -18,14 +18,19 @@ from birdhouse import errors
 from birdhouse.api.errors import STATUS
 from birdhouse.api.routes import ROUTES
 from birdhouse.cli.main import app
+from birdhouse.language.datafile.model import DataSourceDefinition
+from birdhouse.language.datafile.parse import parse_datasource
 from birdhouse.language.template.functions import PURE_FUNCTIONS, RUN_FUNCTIONS
 from birdhouse.query.formats import SQL_FORMATS
 from birdhouse.settings import ENVIRONMENT_PREFIX, Settings
+from birdhouse.usage.definitions import service_datafiles
+from birdhouse.usage.reading import SHOWS_ITS_WORKSPACE
 from docs.template_functions import MEANINGS
 
 FOLDER = Path(__file__).parent
 
 _MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+_INTERVAL = re.compile(r"toInterval(\w+)\((\d+)\)")
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 GROUPED_FROM = 100_000
 """Smaller numbers are read without help."""
@@ -133,6 +138,28 @@ def formats() -> str:
     return _table(("FORMAT", "Content-Type", "sent"), rows)
 
 
+def service_datasources() -> str:
+    """A table of the tables, and a list of their columns."""
+    found = [
+        parse_datasource(text, name=file.removesuffix(".datasource"))
+        for file, text in service_datafiles()
+        if file.endswith(".datasource")
+    ]
+    rows = [(f"`{each.name}`", " ".join(each.description.split()), _kept(each)) for each in found]
+    columns = "\n".join(f"- `{each.name}`: {_shown_columns(each)}" for each in found)
+    return f"{_table(('table', 'what it has', 'kept'), rows)}\n{columns}\n"
+
+
+def _kept(datasource: DataSourceDefinition) -> str:
+    interval = _INTERVAL.search(datasource.engine.options.get("ttl", "")) if datasource.engine else None
+    return f"{interval[2]} {interval[1].lower()}s" if interval else "always"
+
+
+def _shown_columns(datasource: DataSourceDefinition) -> str:
+    shows_all = datasource.name in SHOWS_ITS_WORKSPACE
+    return ", ".join(f"`{each.name}`" for each in datasource.columns if shows_all or each.name != "workspace_id")
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "routes": routes,
@@ -140,6 +167,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "status-codes": statuses,
     "formats": formats,
+    "service-datasources": service_datasources,
 }
 
 

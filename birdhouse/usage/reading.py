@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
@@ -17,39 +17,41 @@ ORGANIZATION_DATABASE = "organization"
 MERGING_ENGINES = frozenset({"AggregatingMergeTree", "ReplacingMergeTree", "SummingMergeTree"})
 """Their tables are read as if all their parts were merged: one row per key, whenever one asks."""
 
-_OWN = "* EXCEPT workspace_id"
-_ALL = f"CAST(workspace_id AS String) AS workspace_id, {_OWN}"
-_WORKSPACE: Mapping[str, str] = {"jobs_log": "*"}
-"""What `tinybird.NAME` shows, where that is not everything but the workspace, which only divides the rows."""
-_ORGANIZATION: Mapping[str, str] = {
-    "datasources_ops_log": "CAST(workspace_id AS String) AS workspace_id, * EXCEPT (workspace_id, release)",
-    "datasources_ops_stats": f"{_ALL} REPLACE toFloat32(cpu_time) AS cpu_time",
-    "datasources_storage": _ALL,
-    "endpoint_errors": _ALL,
-    "jobs_log": "*",
-    "kafka_ops_log": _ALL,
-    "pipe_stats": f"{_ALL} REPLACE toDate(date) AS date",
-    "pipe_stats_rt": "CAST(workspace_id AS String) AS workspace_id, * EXCEPT (workspace_id, client_ip)",
-    "sinks_ops_log": _ALL,
-    "workspaces": "*",
-}
-"""What `organization.NAME` shows: not in all things the same as inside one workspace."""
+SHOWS_ITS_WORKSPACE = frozenset({"jobs_log", "workspaces"})
+"""The tables with `workspace_id` among their columns. In the others it only divides the rows."""
+
+OF_ORGANIZATION = frozenset(
+    {
+        "datasources_ops_log", "datasources_ops_stats", "datasources_storage", "endpoint_errors", "jobs_log",
+        "kafka_ops_log", "pipe_stats", "pipe_stats_rt", "sinks_ops_log", "workspaces",
+    }
+)  # fmt: skip
+_LEFT_OUT = {"datasources_ops_log": "release", "pipe_stats_rt": "client_ip"}
+_OF_ANOTHER_TYPE = {"datasources_ops_stats": "toFloat32(cpu_time) AS cpu_time", "pipe_stats": "toDate(date) AS date"}
+"""How `organization.NAME` is not quite `tinybird.NAME` with one more column."""
 
 
 def rows_of_workspace(services: Workspace | None, name: str, workspace_id: str) -> str:
     """A SELECT of what one workspace sees as `tinybird.NAME`. Raises SqlError for a name that is not there."""
     names = {each.name for each in services.datasources()} - {KnownWorkspace.TABLE} if services else set()
     table = _table(services, SERVICE_DATABASE, name, names)
-    return f"SELECT {_WORKSPACE.get(name, _OWN)} FROM {table} WHERE workspace_id = {quote_string(workspace_id)}"
+    columns = "*" if name in SHOWS_ITS_WORKSPACE else "* EXCEPT workspace_id"
+    return f"SELECT {columns} FROM {table} WHERE workspace_id = {quote_string(workspace_id)}"
 
 
 def rows_of_organization(services: Workspace | None, name: str) -> str:
     """A SELECT of `organization.NAME`. Raises SqlError for a name that is not there."""
-    table = _table(services, ORGANIZATION_DATABASE, name, set(_ORGANIZATION))
-    return f"SELECT {_ORGANIZATION[name]} FROM {table}"
+    table = _table(services, ORGANIZATION_DATABASE, name, OF_ORGANIZATION)
+    if name in SHOWS_ITS_WORKSPACE:
+        return f"SELECT * FROM {table}"
+    left_out = f", {_LEFT_OUT[name]}" if name in _LEFT_OUT else ""
+    changed = f" REPLACE ({_OF_ANOTHER_TYPE[name]})" if name in _OF_ANOTHER_TYPE else ""
+    return (
+        f"SELECT CAST(workspace_id AS String) AS workspace_id, * EXCEPT (workspace_id{left_out}){changed} FROM {table}"
+    )
 
 
-def _table(services: Workspace | None, database: str, name: str, names: set[str]) -> str:
+def _table(services: Workspace | None, database: str, name: str, names: Collection[str]) -> str:
     found = services.resources.get(name) if services and name in names else None
     if not isinstance(found, DataSource):
         near = difflib.get_close_matches(name, sorted(names), n=1)

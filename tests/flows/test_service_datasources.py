@@ -137,6 +137,7 @@ def test_a_pipe_cannot_pass_on_what_other_workspaces_do(server: Server, name: st
 
 
 def test_the_organization_knows_its_workspace(server: Server) -> None:
+    refreshed(server)
     (workspace,) = server.sql("SELECT * FROM organization.workspaces")
     own = server.get("/v0/workspace").json()
     assert (workspace["workspace_id"], workspace["name"], workspace["plan"]) == (own["id"], own["name"], own["plan"])
@@ -408,6 +409,14 @@ def test_the_monitoring_pipes_of_the_data_project_answer_with_what_was_done(serv
 
     assert [row["pct_over_1s"] for row in rows(slow, pipe_name=executions)] == [0]
     assert f'{slow}_pct_over_1s{{pipe_name="{executions}"' in metrics(slow)
+
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "monitoring.md"
+
+
+@pytest.mark.parametrize("query", re.findall(r"^\| .+\? \| `(SELECT .+)` \|$", GUIDE.read_text("utf-8"), re.MULTILINE))
+def test_the_queries_of_the_guide_can_be_asked(server: Server, query: str) -> None:
+    server.sql(query)
 
 
 def test_only_an_admin_asks_for_a_refresh(server: Server) -> None:
