@@ -16,6 +16,7 @@ TIMEOUT_SECONDS = 600.0
 """A deployment or an import may work for minutes; the server's own limits end what takes too long."""
 
 
+FORBIDDEN = 403
 ENDED = ("done", "error", "cancelled")
 """The states that a job does not leave again."""
 
@@ -108,6 +109,31 @@ class Client:
     def use_token(self, token: str) -> None:
         self._http.headers["Authorization"] = f"Bearer {token}"
 
+    def datasources(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._json("GET", "/v0/datasources")["datasources"]
+        return found
+
+    def pipes(self) -> list[dict[str, Any]]:
+        """With everything about them and their nodes."""
+        options = {"dependencies": "false", "attrs": "", "node_attrs": ""}
+        found: list[dict[str, Any]] = self._json("GET", "/v0/pipes", params=options)["pipes"]
+        return found
+
+    def datafile(self, kind: str, name: str) -> str:
+        """The text of a resource; `kind` is `datasources` or `pipes`."""
+        version = {"datasources": "v0", "pipes": "v1"}[kind]
+        return self._request("GET", f"/{version}/{kind}/{name}.{kind.removesuffix('s')}").text
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """The tokens that this one may manage; none when it may manage none."""
+        try:
+            found: list[dict[str, Any]] = self._json("GET", "/v0/tokens")["tokens"]
+        except ApiError as error:
+            if error.status != FORBIDDEN:
+                raise
+            return []
+        return found
+
     def pipe_names(self) -> list[str]:
         answer = self._json("GET", "/v0/pipes", params={"attrs": "name", "node_attrs": "name"})
         return [pipe["name"] for pipe in answer["pipes"]]
@@ -126,18 +152,21 @@ class Client:
         return job
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
+        return _content(self._request(method, path, **options))
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise ApiError(
                 0, f"The server at {self._http.base_url} does not answer ({error}). Is it started?"
             ) from error
-        content = _content(response)
         if response.is_error:
+            content = _content(response)
             text = content.get("error") if isinstance(content, dict) else None
             errors = tuple(content.get("errors", ())) if isinstance(content, dict) else ()
             raise ApiError(response.status_code, str(text or response.text), errors)
-        return content
+        return response
 
 
 def _content(response: httpx.Response) -> Any:

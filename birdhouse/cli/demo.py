@@ -11,6 +11,7 @@ import typer
 
 from birdhouse.cli import output
 from birdhouse.cli.project import bundled_insights, read_project
+from birdhouse.cli.servers import local_token
 from birdhouse.cli.tour import Finding, check_totals, show_findings
 from birdhouse.client import Client
 from birdhouse.errors import BirdhouseError
@@ -94,7 +95,7 @@ async def _show(running: Running, settings: Settings, repo: Path, once: bool, fa
 
 async def _steps(url: str, settings: Settings, repo: Path) -> None:
     output.heading(f"Birdhouse serves {url}   (data in {settings.data_dir})")
-    token = await asyncio.to_thread(_local_token, url)
+    token = await asyncio.to_thread(local_token, url)
     with Client(url, token) as client:
         await asyncio.to_thread(_deploy, client)
         summary = await _import(url, token, repo, settings.data_dir / IMPORT_STATE_FILE)
@@ -103,11 +104,6 @@ async def _steps(url: str, settings: Settings, repo: Path) -> None:
         findings = await asyncio.to_thread(check_totals, client, summary.project, totals)
         await asyncio.to_thread(show_findings, client, url, token, summary.project)
     _report(findings)
-
-
-def _local_token(url: str) -> str:
-    with Client(url) as client:
-        return client.local_tokens()["workspace_admin_token"]
 
 
 def _deploy(client: Client) -> None:

@@ -9,18 +9,14 @@ import typer
 
 from birdhouse.cli import output
 from birdhouse.cli.project import read_project
-from birdhouse.client import Client
-
-DEFAULT_HOST = "http://127.0.0.1:7181"
+from birdhouse.cli.servers import DEFAULT_HOST, HostOption, TokenOption, server_at
 
 
 def deploy(
     folder: Annotated[Path, typer.Argument(help="The project folder.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
-    host: Annotated[str, typer.Option(envvar="TB_HOST", help="The server.")] = DEFAULT_HOST,
-    token: Annotated[
-        str, typer.Option(envvar="TB_TOKEN", help="An admin token; a local server is asked for one.")
-    ] = "",
+    host: HostOption = DEFAULT_HOST,
+    token: TokenOption = "",
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Deploy a whole project folder: all of it, or nothing and every error.
@@ -29,7 +25,7 @@ def deploy(
     """
     files = read_project(folder)
     with (
-        Client(host, token or local_token(host)) as client,
+        server_at(host, token).client() as client,
         output.progress(f"Deploying {len(files)} datafiles"),
     ):
         answer = client.deploy(files, dry_run=dry_run)
@@ -44,8 +40,3 @@ def deploy(
         output.done(f"{len(files)} datafiles: {len(answer['steps'])} steps would be taken")
     else:
         output.done(f"{len(files)} datafiles: {len(answer['steps'])} steps")
-
-
-def local_token(host: str) -> str:
-    with Client(host) as client:
-        return client.local_tokens()["workspace_admin_token"]
