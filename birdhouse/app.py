@@ -50,7 +50,13 @@ from birdhouse.usage.operations import Operation
 from birdhouse.usage.recorder import Recorder
 from birdhouse.usage.storage import StorageSamples
 from birdhouse.usage.triggers import Triggers
-from birdhouse.usage.workspaces import KnownWorkspace
+from birdhouse.usage.workspaces import KnownWorkspace, known
+from birdhouse.workspaces.archive import Archives
+from birdhouse.workspaces.backup import BackupRunner
+from birdhouse.workspaces.clone import Cloner, CloneRunner
+from birdhouse.workspaces.restore import RestoreRunner
+
+BACKUPS = "backups"
 
 
 @asynccontextmanager
@@ -59,9 +65,11 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         _make_directory(settings.data_dir / "files")
+        _make_directory(settings.data_dir / BACKUPS)
         engine = _engine(settings)
         stack.push_async_callback(engine.close)
         _empty(settings.data_dir / "files")
+        _archives(settings).clean()
         database = Database.open(settings.metadata_database_url)
         stack.callback(database.close)
         migrate(database)
@@ -113,12 +121,16 @@ def _engine(settings: Settings) -> Engine:
         read_workers=settings.read_workers,
         write_workers=settings.write_workers,
         job_workers=settings.job_workers,
-        backups_path=settings.data_dir / "backups",
+        backups_path=settings.data_dir / BACKUPS,
         read_limits=limits,
         # A stream is read as fast as its client takes it and holds no more than a few chunks.
         stream_limits=replace(limits, seconds=settings.stream_seconds_max, result_bytes=None),
     )
     return open_engine(settings.data_dir / "engine", embedded=config)
+
+
+def _archives(settings: Settings) -> Archives:
+    return Archives(settings.data_dir / BACKUPS, settings.data_dir / "engine")
 
 
 def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database, http: httpx.AsyncClient) -> Parts:
@@ -152,6 +164,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         queued_bytes_max=settings.insert_queued_bytes_max,
     )
     files = Files(gate, settings.data_dir / "files")
+    archives = _archives(settings)
 
     limits = Limits(seconds=settings.job_seconds_max, memory_bytes=settings.job_memory_bytes_max)
     runners: dict[str, Runner] = {
@@ -168,6 +181,9 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
             note=recorder.note,
         ),
         JobKind.DELETE: DeleteRunner(gate, catalog, services, limits),
+        JobKind.BACKUP: BackupRunner(gate, catalog, database, archives, clock, limits),
+        JobKind.RESTORE: RestoreRunner(gate, catalog, archives, clock, limits, recorder.note),
+        JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
     }
     jobs = JobQueue(
         database,
@@ -197,6 +213,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         recorder=recorder,
         event_appends=event_appends,
         storage_samples=storage_samples,
+        archives=archives,
     )
 
 
@@ -223,9 +240,4 @@ async def _prepare(parts: Parts) -> None:
 async def _known(parts: Parts, workspace: Workspace) -> KnownWorkspace:
     """A workspace is as old as the token that was made with it."""
     admin = await parts.tokens.default(workspace.id, TokenOrigin.ADMIN)
-    return KnownWorkspace(
-        workspace_id=workspace.id,
-        name=workspace.name,
-        database=workspace.database,
-        created_at=admin.created_at if admin else parts.clock.now(),
-    )
+    return known(workspace, admin.created_at if admin else parts.clock.now())

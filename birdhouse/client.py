@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -68,6 +69,44 @@ class Client:
     def run_copy(self, pipe: str, parameters: Mapping[str, str] | None = None) -> str:
         """Starts a copy; the id of its job."""
         return str(self._json("POST", f"/v0/pipes/{pipe}/copy", params=parameters)["job"]["job_id"])
+
+    def workspaces(self) -> list[dict[str, Any]]:
+        """Those that the token may work with, each with a token of its own."""
+        found: list[dict[str, Any]] = self._json("GET", "/v0/user/workspaces")["workspaces"]
+        return found
+
+    def backups(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._json("GET", "/v0/backups")["backups"]
+        return found
+
+    def backup(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._json("GET", f"/v0/backups/{quote(name, safe='')}")
+        return found
+
+    def create_backup(self, name: str = "", *, base: str = "", verify: bool = True) -> dict[str, Any]:
+        """The job that makes it."""
+        options = {"name": name, "base": base, "verify": str(verify).lower()}
+        job: dict[str, Any] = self._json("POST", "/v0/backups", params=options)["job"]
+        return job
+
+    def restore_backup(self, name: str, *, workspace: str = "", replace: bool = False) -> dict[str, Any]:
+        """The job that makes a workspace of it."""
+        options = {"workspace": workspace, "replace": str(replace).lower()}
+        job: dict[str, Any] = self._json("POST", f"/v0/backups/{quote(name, safe='')}/restore", params=options)["job"]
+        return job
+
+    def remove_backup(self, name: str) -> None:
+        self._json("DELETE", f"/v0/backups/{quote(name, safe='')}")
+
+    def clone_workspace(self, name: str, *, data: str = "all", ignore: Sequence[str] = ()) -> dict[str, Any]:
+        """The job that makes the second workspace."""
+        own = self._json("GET", "/v0/workspace")["id"]
+        options = {"name": name, "data": data, "ignore_datasources": ",".join(ignore)}
+        job: dict[str, Any] = self._json("POST", f"/v0/workspaces/{own}/clone", params=options)["job"]
+        return job
+
+    def use_token(self, token: str) -> None:
+        self._http.headers["Authorization"] = f"Bearer {token}"
 
     def pipe_names(self) -> list[str]:
         answer = self._json("GET", "/v0/pipes", params={"attrs": "name", "node_attrs": "name"})

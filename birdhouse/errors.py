@@ -16,7 +16,8 @@
     ├── NotFound
     ├── Conflict
     │   ├── NameTaken
-    │   └── InUse
+    │   ├── InUse
+    │   └── BrokenBackup
     ├── TooLarge
     ├── LimitReached
     │   ├── QueryTimeout
@@ -175,6 +176,12 @@ class NameTaken(Conflict):
 
 class InUse(Conflict):
     """Other resources depend on this one."""
+
+
+class BrokenBackup(Conflict):
+    """The backup is damaged."""
+
+    documentation = "docs/backups.md"
 
 
 class TooLarge(BirdhouseError):

@@ -18,10 +18,13 @@ READ_SECONDS_MAX = 20.0
 
 @pytest.fixture(scope="session")
 def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    directory = tmp_path_factory.mktemp("chdb")
+    (directory / "backups").mkdir()
     engine = open_engine(
-        tmp_path_factory.mktemp("chdb") / "engine",
+        directory / "engine",
         embedded=ChdbConfig(
             memory_bytes_max=MEMORY_BYTES_MAX,
+            backups_path=directory / "backups",
             read_workers=2,
             stream_connections_max=2,
             waiting_statements_max=50,

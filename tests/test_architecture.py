@@ -10,7 +10,7 @@ PACKAGE = ROOT / "birdhouse"
 
 FLOORS = [
     "errors", "settings", "clock", "language", "engine", "metadata", "client", "connectors", "catalog", "access",
-    "usage", "query", "ingest", "jobs", "deploy", "api", "console", "app", "cli", "__main__",
+    "usage", "query", "ingest", "jobs", "deploy", "workspaces", "api", "console", "app", "cli", "__main__",
 ]  # fmt: skip
 
 BEHIND_ONE_DOOR = {

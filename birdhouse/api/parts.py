@@ -22,6 +22,7 @@ from birdhouse.settings import Settings
 from birdhouse.usage.event_appends import EventAppends
 from birdhouse.usage.recorder import Recorder
 from birdhouse.usage.storage import StorageSamples
+from birdhouse.workspaces.archive import Archives
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,4 @@ class Parts:
     recorder: Recorder
     event_appends: EventAppends
     storage_samples: StorageSamples
+    archives: Archives

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from birdhouse.api import (
     analyses,
+    backups,
     connectors,
     copies,
     datasources,
@@ -118,6 +119,13 @@ ROUTES: Sequence[Route] = [
     Route("/v0/environments", to(workspaces.branches), methods=["GET"]),
     Route("/v0/environments", to(workspaces.refuse_branch), methods=["POST"]),
     Route("/v0/environments/{name:path}", to(workspaces.refuse_branch), methods=["POST", "DELETE"]),
+    Route("/v0/workspaces/{name}/clone", to(backups.clone), methods=["POST"]),
+    # Backups
+    Route("/v0/backups", to(backups.index), methods=["GET"]),
+    Route("/v0/backups", to(backups.create), methods=["POST"]),
+    Route("/v0/backups/{name}", to(backups.show), methods=["GET"]),
+    Route("/v0/backups/{name}", to(backups.delete), methods=["DELETE"]),
+    Route("/v0/backups/{name}/restore", to(backups.restore), methods=["POST"]),
     # Connections
     Route("/v0/connectors", to(connectors.index), methods=["GET"]),
     Route("/v0/connectors", to(connectors.refuse), methods=["POST"]),

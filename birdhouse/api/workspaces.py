@@ -12,7 +12,9 @@ from birdhouse.access.store import LOCAL_EMAIL, TokenOrigin
 from birdhouse.api.auth import token_of
 from birdhouse.api.call import Call
 from birdhouse.api.responses import json_response
+from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import wire_time
+from birdhouse.deploy.deployer import SERVICE_WORKSPACE
 from birdhouse.errors import Forbidden, InvalidInput, NotFound
 from birdhouse.usage.workspaces import PLAN
 
@@ -39,9 +41,16 @@ async def current(call: Call) -> Response:
 
 
 async def of_user(call: Call) -> Response:
-    """The one workspace. `only_environments` asks for branches only; the other flags say which keys a workspace has."""
+    """The workspace of the token; to the user token all of them, its own first.
+
+    `only_environments` asks for branches only; the other flags say which keys a workspace has.
+    """
     _refuse_jwt(call)
-    found = [] if call.flag("only_environments") else [await _workspace_json(call)]
+    workspaces = [call.workspace]
+    if call.grants.is_user:
+        others = (each for each in call.parts.catalog.workspaces() if each.name != SERVICE_WORKSPACE)
+        workspaces += [each for each in others if each.id != call.workspace.id]
+    found = [] if call.flag("only_environments") else [await _workspace_json(call, each) for each in workspaces]
     return json_response({"id": USER_ID, "email": LOCAL_EMAIL, "organization_id": None, "workspaces": found})
 
 
@@ -49,7 +58,7 @@ async def show(call: Call) -> Response:
     """The caller's own workspace by id or name; its `token` only with `with_token`."""
     _refuse_jwt(call)
     _require_own(call)
-    content = await _workspace_json(call)
+    content = await _workspace_json(call, call.workspace)
     if not call.flag("with_token"):
         del content["token"]
     return json_response(content)
@@ -118,9 +127,9 @@ async def refuse_release(call: Call) -> Response:
     )
 
 
-async def _workspace_json(call: Call) -> dict[str, Any]:
+async def _workspace_json(call: Call, workspace: Workspace) -> dict[str, Any]:
     """`token` is what the caller may go on working with: never more than the token it already has."""
-    workspace, grants = call.workspace, call.grants
+    grants = call.grants
     admin = await call.parts.tokens.default(workspace.id, TokenOrigin.ADMIN)
     if admin is None:
         raise NotFound(f"Workspace '{workspace.name}' not found")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 from birdhouse.catalog import store
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
 from birdhouse.errors import NotFound
 from birdhouse.metadata.database import Database
-from birdhouse.metadata.identifiers import new_id, new_signing_key
+from birdhouse.metadata.identifiers import new_database, new_id, new_signing_key
+from birdhouse.metadata.rows import Rows
 
 
 class Catalog:
@@ -47,7 +50,7 @@ class Catalog:
     async def create_workspace(self, name: str) -> Workspace:
         """An empty workspace with its own signing key and database. Raises Conflict when the name is taken."""
         identity = new_id()
-        workspace = Workspace(identity, name, f"w_{identity.replace('-', '')}")
+        workspace = Workspace(identity, name, new_database())
         now = self._clock.now()
         await self._database.run(lambda connection: store.add_workspace(connection, workspace, new_signing_key(), now))
         self._publish(workspace)
@@ -72,6 +75,37 @@ class Catalog:
         await self._database.run(
             lambda connection: store.save(connection, after.id, saved, deleted, unfinished), then=publish
         )
+
+    async def adopt(
+        self,
+        rows: Rows,
+        *,
+        replaces: Workspace | None = None,
+        also: Callable[[Any], None] = lambda connection: None,
+    ) -> Workspace:
+        """Saves a whole workspace that was written elsewhere and publishes it, in place of another one if so asked.
+
+        All that its resources need in the engine must be there. `also` is saved in the same transaction, which it is
+        given. Raises Conflict when the name is taken.
+        """
+        adopted: list[Workspace] = []
+
+        def publish() -> None:
+            if replaces is not None:
+                # What was remembered of the old content by its version must not pass for the new one.
+                adopted[0] = replace(adopted[0], version=replaces.version + 1)
+                del self._workspaces[replaces.id]
+            self._workspaces[adopted[0].id] = adopted[0]
+            self._on_change()
+
+        replaced_id = replaces.id if replaces is not None else None
+
+        def save(connection: Any) -> None:
+            adopted.append(store.adopt(connection, rows, replaced_id))
+            also(connection)
+
+        await self._database.run(save, then=publish)
+        return adopted[0]
 
     async def keep_unfinished(self, workspace_id: str, statements: Sequence[str]) -> None:
         """What the engine is to run at the next start, in that order, unless this process says otherwise before."""

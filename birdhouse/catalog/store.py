@@ -12,6 +12,7 @@ from birdhouse.catalog.resources import DataSource, Pipe, Resource
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.errors import CannotStart, DatafileError
 from birdhouse.language.datafile.parse import parse_datasource, parse_pipe
+from birdhouse.metadata.rows import WORKSPACES, Rows, insert_rows, replace_rows
 from birdhouse.metadata.schema import nodes, resources, service_state, workspaces
 
 DATASOURCE = "datasource"
@@ -19,13 +20,16 @@ PIPE = "pipe"
 UNFINISHED = "unfinished_change_of_"
 
 
-def load_workspaces(connection: Connection) -> list[Workspace]:
-    """Every workspace with its resources. Raises CannotStart for a stored datafile that cannot be read."""
+def load_workspaces(connection: Connection, workspace_id: str | None = None) -> list[Workspace]:
+    """Every workspace with its resources, or that one. Raises CannotStart for a stored datafile that cannot be read."""
+    wanted = select(workspaces).order_by(workspaces.c.created_at)
+    if workspace_id is not None:
+        wanted = wanted.where(workspaces.c.id == workspace_id)
     node_ids: dict[str, dict[str, str]] = {}
     for node in connection.execute(select(nodes)):
         node_ids.setdefault(node.resource_id, {})[node.name] = node.id
     found = []
-    for row in connection.execute(select(workspaces).order_by(workspaces.c.created_at)):
+    for row in connection.execute(wanted):
         empty = Workspace(row.id, row.name, row.database)
         mine = connection.execute(select(resources).where(resources.c.workspace_id == row.id).order_by("created_at"))
         loaded = [
@@ -62,6 +66,16 @@ def _resource(
 def add_workspace(connection: Connection, workspace: Workspace, signing_key: str, created_at: datetime) -> None:
     row = {"id": workspace.id, "name": workspace.name, "database": workspace.database}
     connection.execute(insert(workspaces).values(**row, signing_key=signing_key, created_at=created_at))
+
+
+def adopt(connection: Connection, rows: Rows, replaced_id: str | None) -> Workspace:
+    """Writes the rows of a whole workspace, in place of another one's where there is one, and loads it."""
+    if replaced_id is None:
+        insert_rows(connection, rows)
+    else:
+        replace_rows(connection, replaced_id, rows)
+    (workspace,) = load_workspaces(connection, str(rows[WORKSPACES][0]["id"]))
+    return workspace
 
 
 def save(

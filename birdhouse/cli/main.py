@@ -8,7 +8,7 @@ import sys
 import typer
 
 from birdhouse import __version__
-from birdhouse.cli import check, demo, deploy, fmt, output, start
+from birdhouse.cli import backup, check, demo, deploy, fmt, output, start
 from birdhouse.errors import BirdhouseError
 
 INTERRUPTED = 130
@@ -27,6 +27,7 @@ app.command("demo")(demo.demo)
 app.command("deploy")(deploy.deploy)
 app.command("fmt")(fmt.fmt)
 app.command("check")(check.check)
+app.add_typer(backup.app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -89,7 +89,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     """Columns named in `numbers` are set flush right."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        grid.add_column(column, justify="right" if column in set(numbers) else "left")
+        grid.add_column(column, justify="right" if column in set(numbers) else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     _out.print(grid)

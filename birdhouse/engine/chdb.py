@@ -152,7 +152,7 @@ class ChdbEngine:
                 result = connection.query(query.sql, query.format, params=parameters)
                 return Result(result.bytes(), _statistics(result))
 
-        return await self._lanes[Lane.READ].run(work)
+        return await self._lanes[query.lane].run(work)
 
     @asynccontextmanager
     async def stream(self, query: Query, /) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -43,7 +43,8 @@ class Query:
     """One checked SELECT, without SETTINGS, FORMAT or INTO OUTFILE; it runs read-only.
 
     `parameters` bind `{name: Type}` placeholders and travel beside the text. `settings` are further engine settings
-    chosen by us, never by a client.
+    chosen by us, never by a client. On the control lane, which is for questions of our own that must not wait behind
+    those of clients, it does not run read-only.
     """
 
     sql: str
@@ -51,6 +52,7 @@ class Query:
     parameters: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    lane: Lane = Lane.READ
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Capabilities, Insert, Lane, Limits, Progress, Query, Result, Statistics
+from birdhouse.errors import Busy
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class WriteGate:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._sides: dict[str, _Side] = {}
+        self._retired: set[str] = set()
 
     @asynccontextmanager
     async def writing(self, database: str) -> AsyncIterator[None]:
@@ -38,6 +40,8 @@ class WriteGate:
         side = self._sides.setdefault(database, _Side())
         async with side.changed:
             await side.changed.wait_for(lambda: not side.held)
+            if database in self._retired:
+                raise Busy("The workspace was replaced a moment ago.", hint="Send the request again.")
             side.writing += 1
         try:
             yield
@@ -63,6 +67,10 @@ class WriteGate:
             side.held -= 1
             async with side.changed:
                 side.changed.notify_all()
+
+    def retire(self, database: str) -> None:
+        """Rows that wait for a database which another one has replaced are refused: nobody would see them."""
+        self._retired.add(database)
 
     @property
     def capabilities(self) -> Capabilities:

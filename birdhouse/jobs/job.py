@@ -30,6 +30,9 @@ class JobKind(StrEnum):
     POPULATE = "populateview"
     IMPORT = "import"
     DELETE = "delete_data"
+    BACKUP = "backup"
+    RESTORE = "restore"
+    CLONE = "clone_workspace"
 
 
 class WaitKind(StrEnum):

@@ -18,6 +18,11 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def new_database() -> str:
+    """`w_` and 32 hexadecimal digits: the engine's database of a workspace."""
+    return f"w_{secrets.token_hex(16)}"
+
+
 def new_signing_key() -> str:
     """The key of a workspace, with which all its tokens are signed."""
     return secrets.token_urlsafe(SIGNING_KEY_BYTES)

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crash_server import Make, ServerProcess, datasource, pipe, wait_for
@@ -134,3 +135,40 @@ def test_a_change_of_the_metadata_alone_on_a_full_disk_is_refused(server: Server
         file.unlink()
     answer = server.http.post("/v0/pipes", json={"name": "one_more", "nodes": [{"name": "n", "sql": "SELECT 1"}]})
     assert answer.status_code == 200, answer.text
+
+
+def test_a_backup_or_restore_for_which_there_is_no_room_says_so_and_leaves_nothing(
+    server: ServerProcess, small_disk: Path
+) -> None:
+    server.deploy(PROJECT)
+    assert job_of(server, "/v0/backups", name="empty")["status"] == "done"
+    for first in range(0, 10_000, ROWS_PER_REQUEST):
+        assert post(server, first) == 200
+    rows = server.value("SELECT count() FROM events")
+    assert job_of(server, "/v0/backups", name="full")["status"] == "done"
+    ballast = fill(small_disk, leave_bytes=4_000_000)
+    # Of a backup on a base nobody knows how large it will be: it is the engine that finds the disk full.
+    for path, options, message in (
+        ("/v0/backups", {"name": "a"}, "There is not enough room on the disk. The backup was not made. It needs"),
+        ("/v0/backups", {"name": "b", "base": "empty"}, "The disk is full. The backup was not made. Of"),
+        (
+            "/v0/backups/full/restore",
+            {"replace": "true"},
+            "There is not enough room on the disk. Nothing was restored. It needs",
+        ),
+    ):
+        job = job_of(server, path, **options)
+        assert job["status"] == "error" and message in job["error"], job
+    assert {each["name"] for each in server.http.get("/v0/backups").json()["backups"]} == {"empty", "full"}
+    assert not list((small_disk / "data" / "backups").glob(".*"))
+    assert server.value("SELECT count() FROM events") == rows
+    ballast.unlink()
+    assert job_of(server, "/v0/backups/full/restore", replace="true")["status"] == "done"
+    assert server.value("SELECT count() FROM events") == rows
+    assert "Traceback" not in server.log()
+
+
+def job_of(server: ServerProcess, path: str, **options: str) -> dict[str, Any]:
+    answer = server.http.post(path, params=options)
+    assert answer.status_code == 200, answer.text
+    return server.finished(answer.json()["job"]["job_id"], seconds=60)

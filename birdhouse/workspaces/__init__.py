@@ -1,0 +1,1 @@
+"""Whole workspaces: copies of one moment, backups, restores."""
