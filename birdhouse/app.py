@@ -50,7 +50,7 @@ from birdhouse.usage.operations import Operation
 from birdhouse.usage.recorder import Recorder
 from birdhouse.usage.storage import StorageSamples
 from birdhouse.usage.triggers import Triggers
-from birdhouse.usage.workspaces import KnownWorkspace
+from birdhouse.usage.workspaces import KnownWorkspace, known
 from birdhouse.workspaces.archive import Archives
 from birdhouse.workspaces.backup import BackupRunner
 from birdhouse.workspaces.clone import Cloner, CloneRunner
@@ -181,8 +181,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         ),
         JobKind.DELETE: DeleteRunner(gate, catalog, services, limits),
         JobKind.BACKUP: BackupRunner(gate, catalog, database, archives, clock, limits),
-        JobKind.RESTORE: RestoreRunner(gate, catalog, archives, limits),
-        JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database), gate, catalog),
+        JobKind.RESTORE: RestoreRunner(gate, catalog, archives, clock, limits, recorder.note),
+        JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
     }
     jobs = JobQueue(
         database,
@@ -239,9 +239,4 @@ async def _prepare(parts: Parts) -> None:
 async def _known(parts: Parts, workspace: Workspace) -> KnownWorkspace:
     """A workspace is as old as the token that was made with it."""
     admin = await parts.tokens.default(workspace.id, TokenOrigin.ADMIN)
-    return KnownWorkspace(
-        workspace_id=workspace.id,
-        name=workspace.name,
-        database=workspace.database,
-        created_at=admin.created_at if admin else parts.clock.now(),
-    )
+    return known(workspace, admin.created_at if admin else parts.clock.now())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.responses import Response
 
@@ -12,7 +14,7 @@ from birdhouse.api.job_json import job_json
 from birdhouse.api.responses import json_response, no_content
 from birdhouse.clock import wire_time
 from birdhouse.errors import Forbidden, NotFound
-from birdhouse.jobs.job import Job, JobKind
+from birdhouse.jobs.job import JobKind
 from birdhouse.workspaces.archive import Backup, Damaged
 from birdhouse.workspaces.backup import backup_payload, summary
 from birdhouse.workspaces.clone import clone_payload
@@ -44,7 +46,7 @@ async def create(call: Call) -> Response:
         base=base,
         verify=values.get("verify", "true").lower() in TRUE_WORDS,
     )
-    return _answer(call, await call.parts.jobs.submit(call.workspace.id, JobKind.BACKUP, payload))
+    return await _submitted(call, JobKind.BACKUP, payload)
 
 
 async def show(call: Call) -> Response:
@@ -76,7 +78,7 @@ async def restore(call: Call) -> Response:
             f"The token does not belong to the workspace '{payload['workspace']}', which would be replaced.",
             hint="Use a token of that workspace, or the user token.",
         )
-    return _answer(call, await call.parts.jobs.submit(call.workspace.id, JobKind.RESTORE, payload))
+    return await _submitted(call, JobKind.RESTORE, payload)
 
 
 async def delete(call: Call) -> Response:
@@ -104,7 +106,7 @@ async def clone(call: Call) -> Response:
         data=values.get("data") or Data.ALL,
         ignore=[name for name in values.get("ignore_datasources", "").split(",") if name],
     )
-    return _answer(call, await call.parts.jobs.submit(call.workspace.id, JobKind.CLONE, payload))
+    return await _submitted(call, JobKind.CLONE, payload)
 
 
 def _is_visible(call: Call, backup: Backup | Damaged) -> bool:
@@ -123,6 +125,7 @@ async def _found(call: Call, name: str) -> Backup:
     return backup
 
 
-def _answer(call: Call, job: Job) -> Response:
+async def _submitted(call: Call, kind: JobKind, payload: Mapping[str, Any]) -> Response:
+    job = await call.parts.jobs.submit(call.workspace.id, kind, payload, asked_by=call.grants.token_name)
     content = job_json(job, call.base_url)
     return json_response({**content, "job": content})

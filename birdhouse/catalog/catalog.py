@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from birdhouse.catalog import store
 from birdhouse.catalog.workspace import Workspace
@@ -75,10 +76,17 @@ class Catalog:
             lambda connection: store.save(connection, after.id, saved, deleted, unfinished), then=publish
         )
 
-    async def adopt(self, rows: Rows, *, replaces: Workspace | None = None) -> Workspace:
+    async def adopt(
+        self,
+        rows: Rows,
+        *,
+        replaces: Workspace | None = None,
+        also: Callable[[Any], None] = lambda connection: None,
+    ) -> Workspace:
         """Saves a whole workspace that was written elsewhere and publishes it, in place of another one if so asked.
 
-        All that its resources need in the engine must be there. Raises Conflict when the name is taken.
+        All that its resources need in the engine must be there. `also` is saved in the same transaction, which it is
+        given. Raises Conflict when the name is taken.
         """
         adopted: list[Workspace] = []
 
@@ -91,9 +99,12 @@ class Catalog:
             self._on_change()
 
         replaced_id = replaces.id if replaces is not None else None
-        await self._database.run(
-            lambda connection: adopted.append(store.adopt(connection, rows, replaced_id)), then=publish
-        )
+
+        def save(connection: Any) -> None:
+            adopted.append(store.adopt(connection, rows, replaced_id))
+            also(connection)
+
+        await self._database.run(save, then=publish)
         return adopted[0]
 
     async def keep_unfinished(self, workspace_id: str, statements: Sequence[str]) -> None:

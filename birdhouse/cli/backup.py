@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from birdhouse.cli import output
+from birdhouse.cli.deploy import DEFAULT_HOST
 from birdhouse.cli.jobs import ended
-from birdhouse.cli.servers import DEFAULT_HOST
 from birdhouse.client import ApiError, Client
 
 REPLACED_SECONDS_MAX = 60.0
@@ -182,6 +182,8 @@ def clone(
         return
     partitions = sum(len(each["partitions"]) for each in result["partitions"])
     output.done(f"{name} is a workspace with {partitions} partitions of rows")
+    if result["paused"]:
+        output.line(f"  its {len(result['paused'])} schedules are paused:  tb pipe copy resume NAME")
     _tell_token(host, token, result["clone"])
 
 

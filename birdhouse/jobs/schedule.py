@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import structlog
 
@@ -10,7 +11,8 @@ from birdhouse.catalog.lineage import copies_feeding, find_cycle
 from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.errors import InvalidInput
-from birdhouse.jobs.rounds import Member
+from birdhouse.jobs import store
+from birdhouse.jobs.rounds import Member, Progress
 from birdhouse.language.cron import ONCE, cron
 from birdhouse.language.datafile.model import NodeKind
 from birdhouse.language.datafile.run_options import run_options
@@ -56,6 +58,17 @@ def waiting_cycle(workspace: Workspace) -> tuple[str, ...] | None:
 def written(pipe: Pipe) -> str:
     """The schedule as the datafile has it, to tell whether it has been changed."""
     return f"{pipe.output.schedule or ''} {'after' if run_options(pipe.output).run_after_upstream else ''}".strip()
+
+
+def pause_all(transaction: store.Transaction, workspace: Workspace, at: datetime) -> None:
+    """For a workspace that is there for the first time: nothing runs by itself before somebody resumes it."""
+    for pipe in scheduled(workspace):
+        store.save_progress(transaction, pipe.id, Progress(at, is_paused=True, written=written(pipe)))
+
+
+def scheduled(workspace: Workspace) -> list[Pipe]:
+    """The pipes that say when they run."""
+    return [pipe for pipe in workspace.pipes() if pipe.kind in RUN_BY_THEMSELVES and written(pipe)]
 
 
 def _member(pipe: Pipe, above: Iterable[Pipe]) -> Member:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from birdhouse.catalog.workspace import Workspace
 from birdhouse.usage.row import Row
 
 PLAN = "self-hosted"
@@ -21,3 +22,9 @@ class KnownWorkspace(Row):
     database: str
     created_at: datetime
     plan: str = PLAN
+
+
+def known(workspace: Workspace, created_at: datetime) -> KnownWorkspace:
+    return KnownWorkspace(
+        workspace_id=workspace.id, name=workspace.name, database=workspace.database, created_at=created_at
+    )

@@ -8,20 +8,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.preview import preview
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import Clock
 from birdhouse.deploy import ddl
 from birdhouse.engine.types import TableName
 from birdhouse.errors import InvalidParameter, NameTaken
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
+from birdhouse.jobs.schedule import pause_all, scheduled
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.identifiers import new_database, new_signing_key
 from birdhouse.metadata.rows import WORKSPACES, Rows, export_rows, new_names, renamed, renamed_text
+from birdhouse.usage.row import Note, not_recorded
+from birdhouse.usage.workspaces import known
 from birdhouse.workspaces.names import refuse_workspace_name
 from birdhouse.workspaces.snapshot import Data, Snapshot
 
@@ -36,10 +41,14 @@ class Clone:
 
 
 class Cloner:
-    def __init__(self, engine: WriteGate, catalog: Catalog, database: Database) -> None:
+    def __init__(
+        self, engine: WriteGate, catalog: Catalog, database: Database, clock: Clock, note: Note = not_recorded
+    ) -> None:
         self._engine = engine
         self._catalog = catalog
         self._database = database
+        self._clock = clock
+        self._note = note
 
     async def clone(
         self,
@@ -52,8 +61,8 @@ class Cloner:
         main_id: str | None = None,
         finalize: Callable[[], None] = lambda: None,
     ) -> Clone:
-        """`database` is that of the new workspace, which has tokens of its own. `ignore` names data sources whose rows
-        stay behind. With `main_id` it is a branch of that workspace.
+        """`database` is that of the new workspace, which has tokens of its own and whose schedules are paused. `ignore`
+        names data sources whose rows stay behind. With `main_id` it is a branch of that workspace.
 
         Nothing is seen of it before it is whole, and `finalize` has been called. Raises NameTaken; the caller drops
         `database` after any failure.
@@ -73,11 +82,14 @@ class Cloner:
             rows, held_seconds = await snapshot.take(lambda: self._export(source))
             rows = renamed(rows, {**new_names(rows), **names})
             rows[WORKSPACES][0].update(name=name, main_id=main_id, signing_key=new_signing_key())
-            for pipe in (await asyncio.to_thread(preview, rows)).pipes():
+            new = await asyncio.to_thread(preview, rows)
+            for pipe in new.pipes():
                 if pipe.view_statement is not None:
                     await self._engine.execute(pipe.view_statement)
             finalize()
-            workspace = await self._catalog.adopt(rows)
+            now = self._clock.now()
+            workspace = await self._catalog.adopt(rows, also=partial(pause_all, workspace=new, at=now))
+        self._note(known(workspace, now))
         partitions = {each.name: snapshot.partitions(each.table.table) for each in source.datasources()}
         return Clone(workspace, partitions, held_seconds)
 
@@ -136,6 +148,7 @@ class CloneRunner:
         return {
             "clone": {"id": clone.workspace.id, "name": clone.workspace.name},
             "held_seconds": round(clone.held_seconds, 6),
+            "paused": sorted(pipe.name for pipe in scheduled(clone.workspace)),
             "partitions": [
                 {
                     "datasource": {"name": name},

@@ -11,11 +11,13 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.preview import preview
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.clock import Clock
 from birdhouse.deploy import ddl
 from birdhouse.deploy.apply import create_tables
 from birdhouse.engine.types import Limits, TableName
@@ -23,8 +25,11 @@ from birdhouse.errors import Conflict, NameTaken
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
+from birdhouse.jobs.schedule import pause_all
 from birdhouse.metadata.identifiers import new_database, new_signing_key
 from birdhouse.metadata.rows import WORKSPACES, Rows, new_names, renamed, renamed_text, upgraded
+from birdhouse.usage.row import Note, not_recorded
+from birdhouse.usage.workspaces import known
 from birdhouse.workspaces.archive import Archives, Backup
 from birdhouse.workspaces.backup import restore_rows, verified_database
 from birdhouse.workspaces.names import refuse_workspace_name
@@ -53,11 +58,21 @@ def restore_payload(archives: Archives, catalog: Catalog, name: str, *, into: st
 
 
 class RestoreRunner:
-    def __init__(self, engine: WriteGate, catalog: Catalog, archives: Archives, limits: Limits) -> None:
+    def __init__(
+        self,
+        engine: WriteGate,
+        catalog: Catalog,
+        archives: Archives,
+        clock: Clock,
+        limits: Limits,
+        note: Note = not_recorded,
+    ) -> None:
         self._engine = engine
         self._catalog = catalog
         self._archives = archives
+        self._clock = clock
         self._limits = limits
+        self._note = note
 
     def touches(self, job: Job) -> frozenset[str]:
         """A workspace that is replaced is at rest: none of its own jobs runs meanwhile."""
@@ -78,6 +93,7 @@ class RestoreRunner:
         if payload["replaces"]:
             await asyncio.sleep(READERS_SECONDS)
             await self._engine.execute(ddl.drop_database(payload["replaces"]["database"]))
+        self._note(known(workspace, self._clock.now()))
         return {"stage": "done", "restored": {"id": workspace.id, "name": workspace.name}}
 
     def _adopted(self, job: Job) -> Workspace | None:
@@ -90,17 +106,18 @@ class RestoreRunner:
         run.show(stage="reading")
         await restore_rows(self._engine, self._archives, run, backup.name, backup, database, self._limits)
         run.show(stage="building")
-        rows, names = self._rows(run.job, backup)
+        rows, names, is_copy = self._rows(run.job, backup)
         workspace = await asyncio.to_thread(preview, rows)
         await self._build(workspace, {each.table: renamed_text(each.table, names) for each in backup.tables}, database)
         await self._engine.execute(ddl.drop_database(database))
         await asyncio.to_thread(os.sync)  # the engine does not flush the files it restores
         run.finalize()
         async with self._still(run.job) as replaced:
-            return await self._catalog.adopt(rows, replaces=replaced)
+            also = partial(pause_all, workspace=workspace, at=self._clock.now())
+            return await self._catalog.adopt(rows, replaces=replaced, also=also if is_copy else _nothing)
 
-    def _rows(self, job: Job, backup: Backup) -> tuple[Rows, Mapping[str, str]]:
-        """The rows to adopt, and the new names of what the backup knows by other ones.
+    def _rows(self, job: Job, backup: Backup) -> tuple[Rows, Mapping[str, str], bool]:
+        """The rows to adopt, the new names of what the backup knows by other ones, and whether it is a second one.
 
         The workspace keeps its identity, so that tokens go on working, unless it is alive under another name.
         """
@@ -117,7 +134,7 @@ class RestoreRunner:
         row["main_id"] = row["main_id"] if row["main_id"] in alive else None
         if is_copy:
             row["signing_key"] = new_signing_key()
-        return rows, names
+        return rows, names, is_copy
 
     async def _build(self, workspace: Workspace, tables: Mapping[str, str], database: str) -> None:
         """All that the resources need in the engine. `tables` says which restored table becomes which."""
@@ -160,3 +177,7 @@ class RestoreRunner:
         await self._engine.execute(ddl.drop_database(verified_database(job)))
         if self._adopted(job) is None:
             await self._engine.execute(ddl.drop_database(job.payload["database"]))
+
+
+def _nothing(transaction: object) -> None:
+    """Schedules go on where they were."""

@@ -54,6 +54,9 @@ PROJECT = {
         "NODE n\nSQL >\n    SELECT label, uniqExactState(id) AS ids FROM events GROUP BY label\n\n"
         "TYPE materialized\nDATASOURCE sums\n"
     ),
+    "pipes/nightly.pipe": (
+        "NODE n\nSQL >\n    SELECT label, ids FROM sums\n\nTYPE copy\nTARGET_DATASOURCE sums\nCOPY_SCHEDULE 0 0 1 1 *\n"
+    ),
     "pipes/total.pipe": 'TOKEN "total_read" READ\n\nNODE n\nSQL >\n    SELECT uniqExactMerge(ids) AS n FROM sums\n',
 }
 
@@ -165,6 +168,11 @@ def test_in_place_of_the_workspace_everything_is_as_it_was(server: Server) -> No
     assert content(server)["total"] == expected["total"]
 
 
+def schedule_of(server: Server, token: str | None) -> str:
+    node = server.get("/v0/pipes/nightly", token=token).json()["schedule"]
+    return str(node["status"])
+
+
 def test_rows_that_are_acknowledged_before_are_in_and_calls_succeed_throughout(server: Server) -> None:
     acknowledged: list[tuple[float, int]] = []
     failures: list[str] = []
@@ -233,6 +241,8 @@ def test_a_clone_has_the_resources_and_the_rows_that_were_asked_for(
     assert [each["partition"] for each in partitions["events"]] == [str(month) for month in months]
     assert all(each["status"] == "done" for each in partitions["events"])
     assert content(server, token)["names"] == []
+    assert job["result"]["paused"] == ["nightly"]
+    assert [schedule_of(server, each) for each in (None, token)] == ["running", "paused"]
     append(server, 99, token=token)
     assert [99] in [row[:1] for row in content(server, token)["events"]]
     assert [99] not in [row[:1] for row in content(server)["events"]]
