@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from birdhouse.cli import output
-from birdhouse.cli.deploy import DEFAULT_HOST
 from birdhouse.cli.jobs import ended
+from birdhouse.cli.servers import DEFAULT_HOST
 from birdhouse.client import ApiError, Client
 
 REPLACED_SECONDS_MAX = 60.0
