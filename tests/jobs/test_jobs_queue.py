@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.clock import ManualClock
@@ -15,6 +16,7 @@ from birdhouse.jobs.job import Job, JobFilter, JobStatus
 from birdhouse.jobs.queue import JobQueue, Run
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
+from birdhouse.metadata.migrations import MIGRATIONS
 
 
 class Steps:
@@ -242,6 +244,26 @@ async def test_a_job_that_was_being_cancelled_is_cancelled_by_the_next_start(des
     await again.start()
     assert (await again.finished(job.id)).status is JobStatus.CANCELLED
     assert desk.steps.begun == ["a"] and desk.steps.cleaned == ["a"]
+
+
+async def test_a_job_that_the_version_before_has_left_is_taken_up() -> None:
+    database = Database.open("sqlite://")
+    migrate(database, MIGRATIONS[:1])
+    with database.begin() as connection:
+        connection.execute(text("INSERT INTO workspaces VALUES ('w', 'w', 'w_1', 'key', NULL, '2024-05-01 00:00:00')"))
+        job = "('j', 'w', 'copy', 'waiting', :time, NULL, :time, :payload, NULL, NULL)"
+        payload = '{"name": "old", "pipe_id": "p", "pipe_name": "p"}'
+        connection.execute(
+            text(f"INSERT INTO jobs VALUES {job}"), {"time": "2024-05-01 00:00:00.0", "payload": payload}
+        )
+    migrate(database)
+    desk = Desk(database)
+    await desk.queue.start()
+    await desk.begun("old")
+    desk.steps.gate("old").set()
+    assert (await desk.queue.finished("j")).status is JobStatus.DONE
+    await desk.queue.stop()
+    database.close()
 
 
 async def test_a_kind_that_no_longer_exists_fails_at_the_next_start(desk: Desk, database: Database) -> None:

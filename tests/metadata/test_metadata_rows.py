@@ -16,7 +16,9 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import ManualClock
 from birdhouse.errors import Conflict
 from birdhouse.jobs.job import Job, JobStatus
+from birdhouse.jobs.rounds import Progress
 from birdhouse.jobs.store import add as add_job
+from birdhouse.jobs.store import save_progress
 from birdhouse.metadata import rows as module
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
@@ -50,6 +52,9 @@ class Server:
         await self.tags.add(before.id, "core", "events")
         job = Job(f"job of {name}", before.id, "copy", JobStatus.DONE, NOW, NOW, {})
         await self.database.run(lambda connection: add_job(connection, job))
+        total = self.catalog.workspace(before.id).pipe("total").id
+        schedule = Progress(NOW, begun={total: NOW})
+        await self.database.run(lambda connection: save_progress(connection, total, schedule))
         return self.catalog.workspace(before.id)
 
     async def rows(self, workspace: Workspace) -> Rows:
@@ -80,7 +85,7 @@ async def test_the_rows_of_a_workspace_are_all_that_is_about_it_and_nothing_else
     first, second = await server.add("first"), await server.add("second")
     rows, others = await server.rows(first), await server.rows(second)
     assert {name for name, each in rows.items() if each} == {
-        "workspaces", "resources", "nodes", "tokens", "token_scopes", "tags", "tag_resources",
+        "workspaces", "resources", "nodes", "tokens", "token_scopes", "tags", "tag_resources", "schedules",
     } == {table.name for table in owned_tables()}  # fmt: skip
     assert {name: len(each) for name, each in rows.items()} == {name: len(each) for name, each in others.items()}
     assert not {str(row) for each in rows.values() for row in each} & {

@@ -20,8 +20,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def empty_server(tmp_path: Path) -> Iterator[Server]:
-    """A server of this test alone, for what looks at the workspace as a whole."""
-    with running_server(tmp_path / "data") as server:
+    """A server of this test alone, for what looks at the workspace as a whole: nothing in it runs by itself."""
+    with running_server(tmp_path / "data", follow_schedules=False) as server:
         yield server
 
 
