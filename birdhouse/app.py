@@ -232,8 +232,16 @@ async def _prepare(parts: Parts) -> None:
             parts.recorder.note(await _known(parts, workspace))
     services = parts.catalog.named(SERVICE_WORKSPACE)
     assert services is not None
-    deployed = await deploy_project(parts.deployer, parts.tokens, parts.tags, services.id, dict(service_datafiles()))
-    await note_lost_ends(parts.database, parts.engine, deployed.workspace, parts.recorder.note)
+    services = await _services_of_today(parts, services)
+    await note_lost_ends(parts.database, parts.engine, services, parts.recorder.note)
+
+
+async def _services_of_today(parts: Parts, services: Workspace) -> Workspace:
+    """With the datafiles of this version. Most starts find them there, and save the time to look closer."""
+    files = dict(service_datafiles())
+    if {each.text for each in services.resources.values()} >= set(files.values()):
+        return services
+    return (await deploy_project(parts.deployer, parts.tokens, parts.tags, services.id, files)).workspace
 
 
 async def _known(parts: Parts, workspace: Workspace) -> KnownWorkspace:

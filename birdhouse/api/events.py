@@ -12,7 +12,7 @@ from birdhouse.api.call import Call, read_body, required
 from birdhouse.api.datasource_form import definition_of, desired
 from birdhouse.api.responses import json_response
 from birdhouse.catalog.resources import DataSource
-from birdhouse.errors import BirdhouseError, InvalidRows, SqlError
+from birdhouse.errors import BirdhouseError, Busy, InvalidRows, SqlError
 from birdhouse.ingest.events import Appended
 from birdhouse.ingest.target import Target
 from birdhouse.usage.event_appends import EventAppend
@@ -46,7 +46,9 @@ async def append(call: Call) -> Response:
     except BirdhouseError as error:
         if isinstance(error, SqlError):
             call.workspace.datasource(datasource.id)  # it may have been deleted meanwhile; that is what to tell then
-        _note(call, datasource, EventAppend(time.perf_counter() - started, error=str(error)))
+        # How busy the server is differs each time, and equal errors are summed up.
+        text = error.message if isinstance(error, Busy) else str(error)
+        _note(call, datasource, EventAppend(time.perf_counter() - started, error=text))
         raise
     _note(call, datasource, _recorded(appended, time.perf_counter() - started))
     counts = {"successful_rows": appended.successful_rows, "quarantined_rows": appended.quarantined_rows}

@@ -121,8 +121,7 @@ class Recorder:
     async def _flush_forever(self) -> None:
         seconds = 0.0
         while True:
-            pause_seconds = max(FLUSH_INTERVAL_SECONDS, seconds / FLUSH_SHARE_MAX)
-            await asyncio.sleep(min(pause_seconds, FLUSH_INTERVAL_SECONDS_MAX))
+            await asyncio.sleep(pause_seconds(seconds))
             started = time.perf_counter()
             try:
                 await self.flush()
@@ -173,3 +172,8 @@ class Recorder:
             if queue.attempts < ATTEMPTS_MAX:
                 return
         queue.unwritten = None
+
+
+def pause_seconds(write_seconds: float) -> float:
+    """How long to wait after a write that took so long."""
+    return min(max(FLUSH_INTERVAL_SECONDS, write_seconds / FLUSH_SHARE_MAX), FLUSH_INTERVAL_SECONDS_MAX)

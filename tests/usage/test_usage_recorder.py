@@ -151,6 +151,13 @@ async def test_text_that_cannot_be_stored_fails_nothing(home: Home) -> None:
     assert len(await home.rows("pipe_stats_rt")) == 1
 
 
+@pytest.mark.parametrize(
+    ("write_seconds", "seconds"), [(0.0, 1.0), (0.01, 1.0), (0.02, 2.0), (0.05, 5.0), (0.5, 10.0), (60.0, 10.0)]
+)
+def test_a_long_write_is_followed_by_a_long_pause(write_seconds: float, seconds: float) -> None:
+    assert recorder_module.pause_seconds(write_seconds) == pytest.approx(seconds)
+
+
 async def test_nothing_is_recorded_when_it_is_off(home: Home) -> None:
     off = Recorder(home.gate, home.services, is_on=False)
     off.note(requested(home))
