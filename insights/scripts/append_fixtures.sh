@@ -40,6 +40,10 @@ for pipe in \
     segmentId_aggregates_snapshot \
     segments_aggregates_with_ids_copy \
     insights_projects_populated_copy \
+    security_deduplicated_merged_copy_pipe \
+    activities_deduplicated_copy_pipe \
+    activities_deduplicated_copy_pipe_append_mode \
+    activities_backup_consistency_audit_copy_pipe \
     cdp_member_segment_aggregates_initial_snapshot \
     cdp_organization_segment_aggregates_initial_snapshot \
     cdp_segment_metrics_copy_pipe; do
