@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Loads every fixture into the data source of its name and fills the tables that copies make.
-# The names are made from the buckets and the buckets from the members, so that round is run twice.
+# The names are made from the buckets and the buckets from the members, so that round is run twice. The nightly copies are run as of the night
+# after the fixtures, in an order in which everything they read is there.
 # TB_HOST and TB_TOKEN choose the workspace, by default the local one. Names after the command load only those fixtures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/workspace.sh
+
+night="2024-04-10 01:00:00"
 
 fixtures=("$@")
 if [ ${#fixtures[@]} -eq 0 ]; then
@@ -46,6 +49,7 @@ run_copies activities_deduplicated_copy_pipe_append_mode activities_backup_consi
 run_copies segments_aggregates_with_ids_copy pull_request_analysis_initial_snapshot
 run_copy pull_request_analysis_snapshot_merger_copy
 
+run_copy health_score_copy job_timestamp="$night"
 run_copy insights_projects_populated_copy
 
 run_copies cdp_member_segment_aggregates_initial_snapshot cdp_organization_segment_aggregates_initial_snapshot
