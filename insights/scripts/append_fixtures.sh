@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Loads every fixture into the data source of its name and fills the tables that copies make.
 # The names are made from the buckets and the buckets from the members, so that round is run twice. The nightly copies are run as of the night
-# after the fixtures, in an order in which everything they read is there.
+# after the fixtures, in an order in which everything they read is there; the boards and the insights of projects read each other.
 # TB_HOST and TB_TOKEN choose the workspace, by default the local one. Names after the command load only those fixtures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -51,6 +51,9 @@ run_copy pull_request_analysis_snapshot_merger_copy
 
 run_copy health_score_copy job_timestamp="$night"
 run_copy insights_projects_populated_copy
+run_copy project_insights_copy job_timestamp="$night"
+run_copies $(pipes_named "leaderboards_*") job_timestamp="$night"
+run_copy project_insights_copy job_timestamp="$night"
 
 run_copies cdp_member_segment_aggregates_initial_snapshot cdp_organization_segment_aggregates_initial_snapshot
 run_copy cdp_segment_metrics_copy_pipe
