@@ -51,7 +51,7 @@ run_copy pull_request_analysis_snapshot_merger_copy
 
 run_copy health_score_copy job_timestamp="$night"
 run_copy insights_projects_populated_copy
-run_copy project_insights_copy job_timestamp="$night"
+run_copies org_dash_metric_copy_pipe project_insights_copy job_timestamp="$night"
 run_copies $(pipes_named "leaderboards_*") job_timestamp="$night"
 run_copy project_insights_copy job_timestamp="$night"
 
