@@ -21,8 +21,7 @@ if [ -z "$TB_TOKEN" ]; then
 fi
 export TB_HOST TB_TOKEN
 
-JOB_POLLS_MAX=600
-JOB_POLL_SECONDS=0.2
+export JOB_POLLS_MAX=600 JOB_POLL_SECONDS=0.2
 
 # Waits until the job $1 is done; fails when it does. $2 says what it is.
 wait_for_job() {
@@ -40,11 +39,27 @@ wait_for_job() {
     return 1
 }
 
-# Runs a copy pipe and waits until its job is done; fails when the job does.
+# Runs a copy pipe and waits until its job is done; fails when the job does. Parameters follow the name: run_copy name key=value
 run_copy() {
-    local answer
+    local answer parameter parameters=()
     echo "copy $1"
-    answer=$(curl --silent --show-error --fail-with-body --request POST --header "Authorization: Bearer $TB_TOKEN" "$TB_HOST/v0/pipes/$1/copy") ||
-        { echo "$answer" >&2; return 1; }
+    for parameter in "${@:2}"; do parameters+=(--data-urlencode "$parameter"); done
+    answer=$(
+        curl --silent --show-error --fail-with-body --request POST --header "Authorization: Bearer $TB_TOKEN" \
+            ${parameters[@]+"${parameters[@]}"} "$TB_HOST/v0/pipes/$1/copy"
+    ) || { echo "$answer" >&2; return 1; }
     wait_for_job "$(printf '%s' "$answer" | field job.job_id)" "copy $1"
 }
+
+# Runs copies that do not read each other, four at a time, each with the parameters among the words: run_copies key=value name name
+run_copies() {
+    local word names=() parameters=()
+    for word in "$@"; do
+        case $word in
+            *=*) parameters+=("$word") ;;
+            *) names+=("$word") ;;
+        esac
+    done
+    printf '%s\0' "${names[@]}" | xargs -0 -P 4 -I {} bash -c 'run_copy "$@"' _ {} ${parameters[@]+"${parameters[@]}"}
+}
+export -f field wait_for_job run_copy

@@ -1,0 +1,76 @@
+"""Parts of the data project, on a server, with rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flows.flow_server import Server
+
+from birdhouse.catalog import lineage
+from birdhouse.cli.project import read_project
+from birdhouse.language.datafile.model import NodeKind, PipeDefinition
+from birdhouse.language.datafile.parse import parse_datafile
+from cdp.simulate import Community
+
+INSIGHTS = Path(__file__).parents[2] / "insights"
+
+
+@cache
+def texts() -> Mapping[str, str]:
+    """Path to text of every datafile, includes unrolled."""
+    return read_project(INSIGHTS)
+
+
+def slice_of(names: Iterable[str]) -> dict[str, str]:
+    """The datafiles of these resources and of all they need: what they read and write, and the views into that."""
+    definitions = {Path(path).stem: (path, parse_datafile(text, file=path)) for path, text in texts().items()}
+    views: dict[str, list[str]] = {}
+    for name, (_, definition) in definitions.items():
+        if isinstance(definition, PipeDefinition) and definition.output is not None:
+            if definition.output.kind is NodeKind.MATERIALIZED:
+                views.setdefault(definition.output.datasource or "", []).append(name)
+    found: dict[str, str] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        path, definition = definitions[name]
+        if path in found:
+            continue
+        found[path] = texts()[path]
+        if isinstance(definition, PipeDefinition):
+            output = definition.output
+            written = [output.datasource or output.target_datasource] if output is not None else []
+            waiting += [*lineage.sources(definition), *filter(None, written)]
+        else:
+            waiting += views.get(name, [])
+    return found
+
+
+def append(server: Server, datasource: str, rows: Iterable[bytes]) -> None:
+    target = {"mode": "append", "format": "ndjson", "name": datasource}
+    answer = server.post("/v0/datasources", params=target, content=b"\n".join(rows) + b"\n")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["invalid_lines"] == 0, answer.text
+
+
+def tell(server: Server, community: Community) -> None:
+    """Everything the community delivers that the server has a data source for, in the order of delivery."""
+    known = {each["name"] for each in server.get("/v0/datasources").json()["datasources"]}
+    for batch in community.batches():
+        if batch.datasource in known:
+            append(server, batch.datasource, batch.rows)
+
+
+def run_copies(server: Server, *pipes: str) -> None:
+    for pipe in pipes:
+        job = server.post(f"/v0/pipes/{pipe}/copy").json()["job"]
+        ended = server.finished(job["job_id"])
+        assert ended["status"] == "done", (pipe, ended)
+
+
+def rows_of(server: Server, query: str) -> list[dict[str, Any]]:
+    """The rows of a SELECT, as plain values that compare."""
+    return server.sql(query)
