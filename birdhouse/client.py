@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -19,6 +21,12 @@ TIMEOUT_SECONDS = 600.0
 FORBIDDEN = 403
 ENDED = ("done", "error", "cancelled")
 """The states that a job does not leave again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    text: str
 
 
 class ApiError(BirdhouseError):
@@ -59,6 +67,22 @@ class Client:
         """The rows of an endpoint."""
         rows: list[dict[str, Any]] = self._json("GET", f"/v0/pipes/{name}.json", params=parameters)["data"]
         return rows
+
+    def answer(self, path: str, parameters: Sequence[tuple[str, str]] = (), *, method: str = "GET") -> Answer:
+        """Whatever the server says, an error too. Parameters of a POST are sent as a form, so they may be long."""
+        place = "params" if method == "GET" else "data"
+        options: dict[str, Any] = {place: list(parameters) if method == "GET" else dict(parameters)}
+        response = self._http.request(method, path, **options)
+        return Answer(response.status_code, response.text)
+
+    def append_file(self, name: str, path: Path, format: str) -> dict[str, Any]:
+        """Adds the rows of a file to a data source; the answer counts them."""
+        options = {"mode": "append", "format": format, "name": name}
+        with path.open("rb") as file:
+            answer: dict[str, Any] = self._json(
+                "POST", "/v0/datasources", params=options, files={format: (path.name, file)}
+            )
+        return answer
 
     def deploy(self, files: Mapping[str, str], *, dry_run: bool = False) -> dict[str, Any]:
         """Deploys datafiles, path to text, as a whole."""

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from birdhouse import __version__
-from birdhouse.cli import backup, check, demo, deploy, diff, fmt, output, start
+from birdhouse.cli import backup, check, demo, deploy, diff, fmt, output, start, test
 from birdhouse.errors import BirdhouseError
 
 INTERRUPTED = 130
@@ -28,6 +28,7 @@ app.command("deploy")(deploy.deploy)
 app.command("fmt")(fmt.fmt)
 app.command("check")(check.check)
 app.command("diff")(diff.diff)
+app.command("test")(test.test)
 app.add_typer(backup.app)
 
 

@@ -1,0 +1,1 @@
+"""Runs the tests of a data project: what they are, what they need, how they are run and told."""

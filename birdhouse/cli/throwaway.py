@@ -1,0 +1,71 @@
+"""A server of our own for a short time, on a free port and in a directory that is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from birdhouse.cli.servers import Server, local_token
+from birdhouse.errors import CannotStart
+
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 20.0
+POLL_SECONDS = 0.05
+LOG_CHARACTERS_SHOWN_MAX = 2000
+
+
+@contextmanager
+def throwaway_server() -> Iterator[Server]:
+    """Copies do not run by their schedules there: tests say themselves what runs when. Raises CannotStart."""
+    with tempfile.TemporaryDirectory(prefix="birdhouse-") as directory:
+        folder = Path(directory)
+        log = folder / "log"
+        process = _started(folder, log)
+        try:
+            url = _served_url(process, log)
+            yield Server(url, url, local_token(url))
+        finally:
+            _stop(process)
+
+
+def _started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that Ctrl-C ends the command, and the command ends the server."""
+    command = [sys.executable, "-m", "birdhouse", "start", "--port", "0", "--data-dir", str(folder / "data")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIRDHOUSE_")}
+    environment |= {"BIRDHOUSE_FOLLOW_SCHEDULES": "false", "BIRDHOUSE_LOG_LEVEL": "error"}
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _served_url(process: subprocess.Popen[bytes], log: Path) -> str:
+    until = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < until and process.poll() is None:
+        words = log.read_text("utf-8", "replace").split()
+        if url := next((word for word in words if word.startswith("http://")), ""):
+            return url
+        time.sleep(POLL_SECONDS)
+    said = log.read_text("utf-8", "replace")[-LOG_CHARACTERS_SHOWN_MAX:].strip()
+    raise CannotStart("The server for the tests did not start", detail=said)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
