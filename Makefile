@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint bench torture docs clean
 
 demo: $(VENV)/installed
-	$(BIN)/birdhouse demo --repo "$(REPO)" $(DEMO_ARGS)
+	$(BIN)/birdhouse demo --repo "$(REPO)" $(if $(SIMULATE),--simulate 200000) $(DEMO_ARGS)
 
 test: $(VENV)/installed-dev $(TB_VENV)/installed
 	$(BIN)/pytest -q $(PYTEST_ARGS)

@@ -10,31 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birdhouse.cli import output
+from birdhouse.cli.pipeline import run_first, show_timeline
 from birdhouse.cli.project import bundled_insights, read_project
 from birdhouse.cli.servers import local_token
-from birdhouse.cli.tour import Finding, check_totals, show_findings
+from birdhouse.cli.tour import Finding, check_monitoring, check_totals, show_findings
 from birdhouse.client import Client
 from birdhouse.errors import BirdhouseError
 from birdhouse.settings import Settings, load_settings
 from cdp.importers.git import EventsSink, GitImportError, ImportSummary, Progress, import_repository
 from cdp.importers.git.totals import Totals, git_totals
+from cdp.simulate import Community, simulate
+from cdp.simulate import Progress as Simulated
 
 if TYPE_CHECKING:
     from birdhouse.cli.serve import Running
 
 IMPORT_STATE_FILE = "git-import.json"
-JOB_POLL_SECONDS = 0.05
-JOB_SECONDS_MAX = 3600.0
-
-BUCKETS = "activityRelations_bucket_clean_enrich_copy_pipe_"
-PIPELINE = (
-    "country_mapping_copy",
-    "members_sorted_copy_pipe",
-    BUCKETS,
-    "members_public_names_copy_pipe",
-    "members_sorted_copy_pipe",
-)
-"""The first run of the copies. Names are made from the buckets, the buckets from the members: those run twice."""
+SIMULATION_SEED = 1
 
 
 class DemoFailed(BirdhouseError):
@@ -43,6 +35,9 @@ class DemoFailed(BirdhouseError):
 
 def demo(
     repo: Annotated[Path, typer.Option(help="A git repository whose history is imported.")] = Path("."),
+    simulated: Annotated[
+        int, typer.Option("--simulate", min=0, metavar="N", help="Add a made-up community of that many activities.")
+    ] = 0,
     once: Annotated[bool, typer.Option("--once", help="Stop at the end; exit 0 only if every check passed.")] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one. [default: 7181]")] = None,
@@ -56,17 +51,17 @@ def demo(
     from birdhouse.cli.serve import run
 
     settings = load_settings({"host": host, "port": port, "data_dir": data_dir})
-    run(_serve_demo(settings, repo, once))
+    run(_serve_demo(settings, repo, simulated, once))
 
 
-async def _serve_demo(settings: Settings, repo: Path, once: bool) -> None:
+async def _serve_demo(settings: Settings, repo: Path, simulated: int, once: bool) -> None:
     from birdhouse.cli.serve import serve
 
     shows: list[asyncio.Task[None]] = []
     failures: list[BirdhouseError] = []
 
     def started(running: Running) -> None:
-        shows.append(asyncio.create_task(_show(running, settings, repo, once, failures)))
+        shows.append(asyncio.create_task(_show(running, settings, repo, simulated, once, failures)))
 
     try:
         await serve(settings, started)
@@ -79,9 +74,11 @@ async def _serve_demo(settings: Settings, repo: Path, once: bool) -> None:
         raise failures[0]
 
 
-async def _show(running: Running, settings: Settings, repo: Path, once: bool, failures: list[BirdhouseError]) -> None:
+async def _show(
+    running: Running, settings: Settings, repo: Path, simulated: int, once: bool, failures: list[BirdhouseError]
+) -> None:
     try:
-        await _steps(running.url, settings, repo)
+        await _steps(running.url, settings, repo, simulated)
         if not once:
             output.line()
             output.line("Serving until Ctrl-C.")
@@ -93,16 +90,20 @@ async def _show(running: Running, settings: Settings, repo: Path, once: bool, fa
     running.stop()
 
 
-async def _steps(url: str, settings: Settings, repo: Path) -> None:
+async def _steps(url: str, settings: Settings, repo: Path, simulated: int) -> None:
     output.heading(f"Birdhouse serves {url}   (data in {settings.data_dir})")
     token = await asyncio.to_thread(local_token, url)
     with Client(url, token) as client:
         await asyncio.to_thread(_deploy, client)
         summary = await _import(url, token, repo, settings.data_dir / IMPORT_STATE_FILE)
-        await asyncio.to_thread(_run_pipeline, client)
+        if simulated:
+            await _simulate(url, token, simulated)
+        runs = await asyncio.to_thread(run_first, client)
         totals = await asyncio.to_thread(git_totals, repo) if summary.revision else Totals(0, {}, {})
         findings = await asyncio.to_thread(check_totals, client, summary.project, totals)
+        findings.append(await asyncio.to_thread(check_monitoring, client, runs))
         await asyncio.to_thread(show_findings, client, url, token, summary.project)
+        show_timeline(runs)
     _report(findings)
 
 
@@ -133,21 +134,20 @@ async def _import(url: str, token: str, repo: Path, state: Path) -> ImportSummar
     return summary
 
 
-def _run_pipeline(client: Client) -> None:
-    """Runs the copies in the order in which they read each other."""
-    buckets = sorted(name for name in client.pipe_names() if name.startswith(BUCKETS))
-    copies = [name for step in PIPELINE for name in (buckets if step == BUCKETS else [step])]
-    with output.progress("Running the bucketing pipeline", len(copies)) as bar:
-        for number, name in enumerate(copies):
-            bar.to(number, text=f"Copying {name}")
-            _run_copy(client, name)
-    output.done(f"Ran {len(copies)} copies over {len(buckets)} buckets")
+async def _simulate(url: str, token: str, activities: int) -> None:
+    with output.progress("Making up a community", activities) as bar:
 
+        def show(progress: Simulated) -> None:
+            bar.to(progress.activities, progress.activities_total)
 
-def _run_copy(client: Client, name: str) -> None:
-    job = client.wait_for_job(client.run_copy(name), poll_seconds=JOB_POLL_SECONDS, seconds_max=JOB_SECONDS_MAX)
-    if job["status"] != "done":
-        raise DemoFailed(f"The copy {name} ended as {job['status']}", detail=str(job.get("error", "")))
+        async with EventsSink(url, token) as sink:
+            summary = await simulate(Community(SIMULATION_SEED, activities), sink=sink, progress=show)
+    if summary.quarantined_rows:
+        raise DemoFailed(f"Rows of the simulation went to quarantine: {dict(summary.quarantined_rows)}")
+    output.done(
+        f"Made up {summary.tally.activities:,} activities of {summary.members:,} members "
+        f"in {summary.projects:,} projects in {summary.seconds:.1f} s"
+    )
 
 
 def _report(findings: list[Finding]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from birdhouse.errors import BirdhouseError
+
+TABLE_CHARACTERS_MAX = 500
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -92,7 +95,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
         grid.add_column(column, justify="right" if column in set(numbers) else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
-    _out.print(grid)
+    # As wide as it is: a name that is cut in pieces can be neither copied nor searched for.
+    whole = Measurement.get(_out, _out.options.update(width=TABLE_CHARACTERS_MAX), grid).maximum
+    _out.print(grid, width=whole, crop=False, soft_wrap=True)
 
 
 class Bar:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
 
 from birdhouse.cli import output
+from birdhouse.cli.pipeline import CopyRun
 from birdhouse.client import Client
 from cdp.importers.git.totals import Totals
 
@@ -16,6 +18,8 @@ Key = TypeVar("Key")
 COMMIT = "authored-commit"
 SHOWN_ROWS = 10
 SHOWN_MONTHS = 12
+NOTES_SECONDS_MAX = 30.0
+NOTES_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,20 @@ def _endpoint_finding(client: Client, project: str, segment: str) -> Finding:
     return Finding(answered == valid, f"{answered:,} commits of people by the endpoint; {valid:,} by plain SQL")
 
 
+def check_monitoring(client: Client, runs: Sequence[CopyRun]) -> Finding:
+    """What ran is what the monitoring pipe of the project says of it. It reads notes that are written with a delay."""
+    names = {run.name for run in runs if run.asked_at.date() == runs[-1].asked_at.date()}  # it tells of today alone
+    deadline = time.monotonic() + NOTES_SECONDS_MAX
+    while True:
+        gauges = client.endpoint("monitoring_copy_pipe_executions")
+        good = {
+            each["labels"]["pipe_name"] for each in gauges if each["value"] == 1 and each["labels"]["status"] == "ok"
+        }
+        if names <= good or time.monotonic() > deadline:
+            return Finding(names <= good, f"{len(names & good)} of {len(names)} copies ended well, says the monitoring")
+        time.sleep(NOTES_POLL_SECONDS)
+
+
 def page(client: Client, project: str) -> dict[str, str]:
     """The parameters that every endpoint of a project's page takes."""
     buckets = client.endpoint("project_buckets", {"project": project})
@@ -90,6 +108,8 @@ def show_findings(client: Client, url: str, token: str, project: str) -> None:
         ("contributor_dependency", {}),
     ):
         output.line(f'  curl "{url}/v0/pipes/{name}.json?{urlencode({**parameters, **more})}&token=$TB_TOKEN"')
+
+    output.line(f'  curl "{url}/v0/pipes/monitoring_copy_pipe_executions.prometheus?token=$TB_TOKEN"')
 
 
 def _show_leaders(client: Client, parameters: dict[str, str], title: str, endpoint: str) -> None:

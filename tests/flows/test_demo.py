@@ -23,10 +23,10 @@ PORT = free_port()
 """The same for every run: an import remembers the address of the server that has its rows."""
 
 
-def demo(data_dir: Path, repo: Path) -> subprocess.CompletedProcess[str]:
+def demo(data_dir: Path, repo: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "birdhouse", "demo", "--once", "--port", str(PORT)]
     return subprocess.run(
-        [*command, "--data-dir", str(data_dir), "--repo", str(repo)],
+        [*command, "--data-dir", str(data_dir), "--repo", str(repo), *more],
         capture_output=True,
         text=True,
         timeout=DEMO_SECONDS_MAX,
@@ -44,7 +44,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first_run(data_dir: Path) -> subprocess.CompletedProcess[str]:
-    return demo(data_dir, ROOT)
+    return demo(data_dir, ROOT, "--simulate", "1000")
 
 
 def test_the_demo_finds_in_this_repository_what_git_finds(first_run: subprocess.CompletedProcess[str]) -> None:
@@ -56,6 +56,14 @@ def test_the_demo_finds_in_this_repository_what_git_finds(first_run: subprocess.
     assert f"✓ {authors:,} authors; git shortlog -sne counts the same for each" in first_run.stdout
     assert f"✓ {months:,} months; git log counts the same for each" in first_run.stdout
     assert "✗" not in first_run.stdout
+
+
+def test_the_demo_adds_a_made_up_community_and_shows_what_ran(first_run: subprocess.CompletedProcess[str]) -> None:
+    assert "Made up 1,000 activities" in first_run.stdout
+    timeline = first_run.stdout.partition("What ran")[2].splitlines()
+    health = next(line.split() for line in timeline if " health_score_copy " in line)
+    assert int(health[-1]) > 1, "the projects of the community are scored, too"
+    assert any(line.endswith("copies ended well, says the monitoring") for line in timeline)
 
 
 def test_a_second_run_imports_only_what_is_new(first_run: subprocess.CompletedProcess[str], data_dir: Path) -> None:

@@ -29,9 +29,9 @@ def slice_of(names: Iterable[str]) -> dict[str, str]:
     definitions = {Path(path).stem: (path, parse_datafile(text, file=path)) for path, text in texts().items()}
     views: dict[str, list[str]] = {}
     for name, (_, definition) in definitions.items():
-        if isinstance(definition, PipeDefinition) and definition.output is not None:
-            if definition.output.kind is NodeKind.MATERIALIZED:
-                views.setdefault(definition.output.datasource or "", []).append(name)
+        output = definition.output if isinstance(definition, PipeDefinition) else None
+        if output is not None and output.kind is NodeKind.MATERIALIZED:
+            views.setdefault(output.datasource or "", []).append(name)
     found: dict[str, str] = {}
     waiting = list(names)
     while waiting:
