@@ -14,7 +14,9 @@ from birdhouse.access.authenticate import Authenticator
 from birdhouse.access.store import FixedTokens, TokenOrigin, TokenStore
 from birdhouse.api.parts import Parts
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.connections.connections import Connections
 from birdhouse.catalog.tags import Tags
+from birdhouse.catalog.variables.variables import Variables
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock, SystemClock
 from birdhouse.deploy.apply import finish_interrupted
@@ -40,6 +42,7 @@ from birdhouse.jobs.queue import JobQueue, Runner
 from birdhouse.jobs.records import JobRecords, note_lost_ends
 from birdhouse.jobs.scheduler import ScheduledKind, Scheduler
 from birdhouse.language.datafile.model import NodeKind
+from birdhouse.metadata.cipher import KEY_FILE, Cipher
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
 from birdhouse.query.run import QueryRunner
@@ -138,7 +141,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         {TokenOrigin.WORKSPACE_ADMIN: settings.workspace_admin_token, TokenOrigin.USER: settings.user_token},
     )
     tokens = TokenStore(database, clock, fixed)
-    catalog = Catalog(database, clock, on_change=tokens.changed)
+    cipher = Cipher.open(settings.data_dir / KEY_FILE)
+    catalog = Catalog(database, clock, on_change=tokens.changed, cipher=cipher)
 
     def services() -> Workspace | None:
         return catalog.named(SERVICE_WORKSPACE)
@@ -153,6 +157,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     storage_samples = StorageSamples(
         engine, workspaces, clock, recorder.note, interval_seconds=settings.storage_sample_seconds
     )
+    connections = Connections(database, catalog, cipher, clock)
     gate = WriteGate(engine)
     deployer = Deployer(gate, catalog, clock, recorder.note)
     encoders = Encoders()
@@ -192,7 +197,9 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         kept_hours=settings.jobs_kept_hours,
         observe=JobRecords(recorder.note).observe,
     )
-    scheduled = {NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy)}
+    scheduled = {
+        NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy),
+    }
     return Parts(
         settings=settings,
         clock=clock,
@@ -200,6 +207,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         database=database,
         catalog=catalog,
         tags=Tags(database),
+        connections=connections,
+        variables=Variables(database, catalog, cipher, clock),
         tokens=tokens,
         authenticator=Authenticator(tokens, clock),
         runner=QueryRunner(engine, services, sql_bytes_max=settings.sql_bytes_max),

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from birdhouse.access.authenticate import Authenticator
 from birdhouse.access.store import TokenStore
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.connections.connections import Connections
 from birdhouse.catalog.tags import Tags
+from birdhouse.catalog.variables.variables import Variables
 from birdhouse.clock import Clock
 from birdhouse.deploy.deployer import Deployer
 from birdhouse.engine.protocol import Engine
@@ -33,6 +35,8 @@ class Parts:
     database: Database
     catalog: Catalog
     tags: Tags
+    connections: Connections
+    variables: Variables
     tokens: TokenStore
     authenticator: Authenticator
     runner: QueryRunner

@@ -28,6 +28,7 @@ from birdhouse.api import (
     sql_helpers,
     tags,
     tokens,
+    variables,
     workspaces,
 )
 from birdhouse.api.auth import authenticated as to
@@ -132,6 +133,12 @@ ROUTES: Sequence[Route] = [
     Route("/v0/connectors/{name}", to(connectors.missing), methods=["GET", "DELETE"]),
     Route("/v0/connections", to(connectors.index)),
     Route("/v0/connections/bigquery", to(connectors.bigquery)),
+    # Variables
+    Route("/v0/variables", to(variables.index), methods=["GET"]),
+    Route("/v0/variables", to(variables.create), methods=["POST"]),
+    Route("/v0/variables/{name}", to(variables.show), methods=["GET"]),
+    Route("/v0/variables/{name}", to(variables.change), methods=["PUT"]),
+    Route("/v0/variables/{name}", to(variables.delete), methods=["DELETE"]),
     # Projects
     Route("/v0/deployments", to(deployments.create), methods=["POST"]),
     # Monitoring
