@@ -16,6 +16,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Events
 from birdhouse.ingest.files import Files
+from birdhouse.jobs.bucket import Buckets
 from birdhouse.jobs.queue import JobQueue
 from birdhouse.jobs.scheduler import Scheduler
 from birdhouse.metadata.database import Database
@@ -36,6 +37,7 @@ class Parts:
     catalog: Catalog
     tags: Tags
     connections: Connections
+    buckets: Buckets
     variables: Variables
     tokens: TokenStore
     authenticator: Authenticator
