@@ -14,7 +14,9 @@ from birdhouse.access.authenticate import Authenticator
 from birdhouse.access.store import FixedTokens, TokenOrigin, TokenStore
 from birdhouse.api.parts import Parts
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.connections.connections import Connections
 from birdhouse.catalog.tags import Tags
+from birdhouse.catalog.variables.variables import Variables
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock, SystemClock
 from birdhouse.deploy.apply import finish_interrupted
@@ -30,8 +32,10 @@ from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Encoders, Events
 from birdhouse.ingest.files import Files
 from birdhouse.jobs import store as job_store
+from birdhouse.jobs.bucket import Buckets
 from birdhouse.jobs.copy import CopyRunner, scheduled_copy
 from birdhouse.jobs.delete import DeleteRunner
+from birdhouse.jobs.folder import drop_unfinished
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.imports import ImportRunner
 from birdhouse.jobs.job import JobKind
@@ -39,7 +43,10 @@ from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
 from birdhouse.jobs.records import JobRecords, note_lost_ends
 from birdhouse.jobs.scheduler import ScheduledKind, Scheduler
+from birdhouse.jobs.sink import SinkRunner, scheduled_sink
+from birdhouse.jobs.sql_copy import SqlCopyRunner
 from birdhouse.language.datafile.model import NodeKind
+from birdhouse.metadata.cipher import KEY_FILE, Cipher
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
 from birdhouse.query.run import QueryRunner
@@ -138,7 +145,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         {TokenOrigin.WORKSPACE_ADMIN: settings.workspace_admin_token, TokenOrigin.USER: settings.user_token},
     )
     tokens = TokenStore(database, clock, fixed)
-    catalog = Catalog(database, clock, on_change=tokens.changed)
+    cipher = Cipher.open(settings.data_dir / KEY_FILE)
+    catalog = Catalog(database, clock, on_change=tokens.changed, cipher=cipher)
 
     def services() -> Workspace | None:
         return catalog.named(SERVICE_WORKSPACE)
@@ -153,7 +161,9 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     storage_samples = StorageSamples(
         engine, workspaces, clock, recorder.note, interval_seconds=settings.storage_sample_seconds
     )
+    connections = Connections(database, catalog, cipher, clock)
     gate = WriteGate(engine)
+    buckets = Buckets(gate, connections)
     deployer = Deployer(gate, catalog, clock, recorder.note)
     encoders = Encoders()
     batches = Batches(
@@ -183,6 +193,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         JobKind.BACKUP: BackupRunner(gate, catalog, database, archives, clock, limits),
         JobKind.RESTORE: RestoreRunner(gate, catalog, archives, clock, limits, recorder.note),
         JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
+        JobKind.QUERY: SqlCopyRunner(gate, catalog, services, limits),
+        JobKind.SINK: SinkRunner(gate, catalog, services, limits, buckets, settings.exports_directory),
     }
     jobs = JobQueue(
         database,
@@ -192,7 +204,10 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         kept_hours=settings.jobs_kept_hours,
         observe=JobRecords(recorder.note).observe,
     )
-    scheduled = {NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy)}
+    scheduled = {
+        NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy),
+        NodeKind.SINK: ScheduledKind(JobKind.SINK, scheduled_sink),
+    }
     return Parts(
         settings=settings,
         clock=clock,
@@ -200,6 +215,9 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         database=database,
         catalog=catalog,
         tags=Tags(database),
+        connections=connections,
+        buckets=buckets,
+        variables=Variables(database, catalog, cipher, clock),
         tokens=tokens,
         authenticator=Authenticator(tokens, clock),
         runner=QueryRunner(engine, services, sql_bytes_max=settings.sql_bytes_max),
@@ -224,6 +242,7 @@ async def _prepare(parts: Parts) -> None:
             await parts.catalog.create_workspace(name)
     await drop_scratch_databases(parts.engine)
     unfinished_jobs = [job.id for job in await parts.database.run(job_store.unfinished)]
+    drop_unfinished(parts.settings.exports_directory, unfinished_jobs)
     for workspace in parts.catalog.workspaces():
         await finish_interrupted(parts.engine, parts.catalog, workspace)
         await reconcile(parts.engine, workspace, unfinished_jobs)

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Name of the workspace created at first start.",
     )
+    exports_dir: Path | None = Field(
+        None, description="Directory that sinks write files below; by default `exports` in the data directory."
+    )
     metadata_url: str = Field(
         "",
         repr=False,
@@ -149,6 +152,10 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         10, ge=0, description="How long a stop waits for running requests and jobs before it ends them."
     )
+
+    @property
+    def exports_directory(self) -> Path:
+        return (self.exports_dir or self.data_dir / "exports").absolute()
 
     @property
     def metadata_database_url(self) -> str:

@@ -40,6 +40,6 @@ MEANINGS: dict[str, str] = {
     "cache_ttl": "Accepted and without effect; one of 5s, 1m, 5m, 30m, 1h.",
     "activate": "Accepted and without effect.",
     "disable": "Accepted and without effect.",
-    "tb_secret": "The default: there are no secrets yet. Without a default the request fails.",
+    "tb_secret": "The secret of that name, a text that travels beside the SQL; the default where there is none.",
     "tb_var": "The same as `tb_secret`.",
 }

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from s3_server import S3Server, running_s3
 
 from birdhouse.engine.chdb import ChdbConfig
 from birdhouse.engine.connect import open_engine
@@ -34,6 +35,12 @@ def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     )
     yield engine
     asyncio.run(engine.close())
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with running_s3() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ class Call:
 
     async def parameters(self) -> dict[str, str]:
         """What a query is asked with: the query string, and a form or a JSON object that wins over it."""
-        if self.request.method == "POST" and self.has_json:
+        if self.request.method in ("POST", "PUT") and self.has_json:
             return joined(self._query()) | json_parameters(await self.body())
         return await self.form()
 

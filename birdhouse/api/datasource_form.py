@@ -8,12 +8,21 @@ from dataclasses import replace
 
 from birdhouse.api.call import required
 from birdhouse.api.pipe_json import engine_of
+from birdhouse.catalog.connection import KAFKA, without_credentials
+from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy.draft import Desired
-from birdhouse.errors import DatafileError, InvalidParameter
+from birdhouse.errors import DatafileError, InvalidParameter, NotFound
 from birdhouse.language.datafile.format import format_datasource
 from birdhouse.language.datafile.model import DataSourceDefinition, Index, TableEngine
 from birdhouse.language.datafile.parse import normal_description, parse_datasource
 from birdhouse.language.datafile.schema import parse_indexes, parse_schema
+
+RAW_MESSAGES = (
+    "`__topic` LowCardinality(String), `__partition` Int16, `__offset` Int64, `__timestamp` DateTime, "
+    "`__key` String, `__value` String"
+)
+"""The columns of a Kafka data source that names none."""
+RAW_MESSAGES_ENGINE = TableEngine("MergeTree", {"partition_key": "toYYYYMM(__timestamp)", "sorting_key": "__timestamp"})
 
 _IMPORTS = {
     "service": "import_service",
@@ -44,20 +53,40 @@ def definition_of(values: Mapping[str, str]) -> DataSourceDefinition:
     """The data source that the form of a create call describes. Raises InvalidParameter or DatafileError."""
     name = required(values.get("name"), "name")
     tags, tag_options = _tags(values.get("tags", ""))
-    columns = parse_schema(required(values.get("schema"), "schema"))
     service = values.get("service", "").lower()
-    imported = service and service != "kafka"
+    imported = service and service != KAFKA
+    is_raw = service == KAFKA and not values.get("schema")
+    columns = parse_schema(RAW_MESSAGES if is_raw else required(values.get("schema"), "schema"))
     return DataSourceDefinition(
         name=name,
         columns=columns,
         description=normal_description(values.get("description", "")),
         indexes=parse_indexes(values.get("indexes", "")),
-        engine=engine_of(values),
+        engine=engine_of(values) or (RAW_MESSAGES_ENGINE if is_raw else None),
         tags=tags,
         options=tag_options | options_of(values),
-        kafka={key: value for key, value in values.items() if key.startswith("kafka_") and value},
+        kafka=without_credentials({key: value for key, value in values.items() if key.startswith("kafka_")}),
         imports={into: values[key] for key, into in _IMPORTS.items() if values.get(key)} if imported else {},
     )
+
+
+def connected(values: Mapping[str, str], workspace: Workspace) -> dict[str, str]:
+    """The form with the service and the name of the connection that `connector` names or identifies."""
+    wanted = values.get("connector")
+    if not wanted:
+        return dict(values)
+    found = next((each for each in workspace.connections.values() if wanted in (each.name, each.id)), None)
+    if found is None and (values.get("kafka_connection_name") or values.get("connection")):
+        return dict(values)  # it may come later
+    if found is None:
+        raise NotFound(f"Connection '{wanted}' not found", hint="tb connection ls shows those there are.")
+    named = {"kafka_connection_name": found.name} if found.service == KAFKA else {"connection": found.name}
+    return {"service": found.service, **named, **values}
+
+
+def import_settings(imports: Mapping[str, str]) -> dict[str, str]:
+    """The IMPORT_ lines, named as in the form."""
+    return {key: imports[into] for key, into in _IMPORTS.items() if into in imports}
 
 
 def altered(definition: DataSourceDefinition, values: Mapping[str, str]) -> DataSourceDefinition:

@@ -30,14 +30,19 @@ async def datasource_list(
     chosen = list(datasources)
     sizes = await _sizes(engine, chosen)
     users = _users(workspace)
-    return [datasource_json(each, sizes.get(each.id, NO_SIZE), users.get(each.name, [])) for each in chosen]
+    return [
+        datasource_json(each, sizes.get(each.id, NO_SIZE), users.get(each.name, []), _connector(workspace, each))
+        for each in chosen
+    ]
 
 
 async def datasource_of(engine: Engine, workspace: Workspace, datasource: DataSource) -> dict[str, Any]:
     return (await datasource_list(engine, workspace, [datasource]))[0]
 
 
-def datasource_json(datasource: DataSource, size: Size, used_by: list[dict[str, str]]) -> dict[str, Any]:
+def datasource_json(
+    datasource: DataSource, size: Size, used_by: list[dict[str, str]], connector: str | None
+) -> dict[str, Any]:
     """`push --force` compares `description`, `engine.ttl`, `schema.sql_schema`, `indexes` and `tags` with its file."""
     definition = datasource.definition
     return {
@@ -46,7 +51,7 @@ def datasource_json(datasource: DataSource, size: Size, used_by: list[dict[str, 
         "description": definition.description,
         "type": _type(definition),
         "service": _service(definition),
-        "connector": None,
+        "connector": connector,
         "cluster": None,
         "version": definition.version or 0,
         "tags": dict(definition.options),
@@ -64,6 +69,14 @@ def datasource_json(datasource: DataSource, size: Size, used_by: list[dict[str, 
         "errors_discarded_at": None,
         "new_columns_detected": {},
     }
+
+
+def _connector(workspace: Workspace, datasource: DataSource) -> str | None:
+    """The id of the connection that it reads through, as far as that exists."""
+    definition = datasource.definition
+    name = definition.kafka.get("kafka_connection_name") or definition.imports.get("import_connection_name")
+    found = workspace.connections.get(name or "")
+    return found.id if found else None
 
 
 def sql_schema(columns: Iterable[Column]) -> str:

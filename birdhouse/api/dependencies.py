@@ -51,7 +51,7 @@ async def _chosen(call: Call, workspace: Workspace) -> list[DataSource]:
     try:
         answer = await call.parts.engine.select(query)
     except SqlError as error:
-        raise InvalidParameter("'match' is not a regular expression", detail=f"({error.message})") from error
+        raise InvalidParameter("'match' is not a regular expression", detail=f"({pattern[:100]})") from error
     matches = json.loads(answer.body)
     return [each for each, is_match in zip(found, matches, strict=True) if is_match]
 

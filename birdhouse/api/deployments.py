@@ -29,7 +29,14 @@ async def create(call: Call) -> Response:
     parts = call.parts
     try:
         deployment = await deploy_project(
-            parts.deployer, parts.tokens, parts.tags, call.workspace.id, files, grants=call.grants, dry_run=dry_run
+            parts.deployer,
+            parts.tokens,
+            parts.tags,
+            call.workspace.id,
+            files,
+            grants=call.grants,
+            connections=parts.connections,
+            dry_run=dry_run,
         )
     except BirdhouseError as error:
         if not dry_run:
@@ -37,7 +44,9 @@ async def create(call: Call) -> Response:
         raise
     if not dry_run:
         _note(call)
-    return json_response({"steps": deployment.steps, "dry_run": dry_run, "files": len(files)})
+    return json_response(
+        {"steps": deployment.steps, "notes": deployment.notes, "dry_run": dry_run, "files": len(files)}
+    )
 
 
 def _note(call: Call, error: str = "") -> None:

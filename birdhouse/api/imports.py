@@ -19,7 +19,7 @@ from starlette.responses import Response
 from birdhouse.access.check import require
 from birdhouse.api.analyses import Sample, analyzed, head_of, remote_sample, sample_of
 from birdhouse.api.call import Call, joined, required
-from birdhouse.api.datasource_form import definition_of, desired
+from birdhouse.api.datasource_form import connected, definition_of, desired
 from birdhouse.api.datasource_json import datasource_of
 from birdhouse.api.events import target_of
 from birdhouse.api.job_json import job_json
@@ -88,7 +88,7 @@ async def _from_form(call: Call, query: Mapping[str, str], mode: str) -> Respons
 
 
 async def _from_definition(call: Call, values: Mapping[str, str]) -> Response:
-    datasource = await _created(call, definition_of(values))
+    datasource = await _created(call, definition_of(connected(values, call.workspace)))
     return json_response({"datasource": await datasource_of(call.parts.engine, call.workspace, datasource)})
 
 

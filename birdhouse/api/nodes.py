@@ -9,7 +9,7 @@ from starlette.responses import Response
 from birdhouse.access.check import require
 from birdhouse.api.call import Call
 from birdhouse.api.job_json import job_json
-from birdhouse.api.pipe_json import engine_of, node_json, pipe_answer
+from birdhouse.api.pipe_json import engine_of, node_json, pipe_answer, sink_options
 from birdhouse.api.pipes import populate_options
 from birdhouse.api.responses import json_response, no_content
 from birdhouse.catalog.resources import Pipe
@@ -71,6 +71,20 @@ async def set_copy(call: Call) -> Response:
         copy_schedule=_schedule(values.get("schedule_cron"), node.copy_schedule),
         copy_mode=values.get("mode") or node.copy_mode or "append",
     )
+    after = await _deploy(call, _with_node(pipe, changed))
+    return json_response(pipe_answer(call, after))
+
+
+async def set_sink(call: Call) -> Response:
+    """Makes the node a sink, or changes one: `connection`, `path`, `file_template`, `format`, `schedule_cron`, ….
+
+    The service follows from the connection. What is not given stays.
+    """
+    require(call.grants.may_create_pipe())
+    pipe = call.workspace.pipe(call.name)
+    node = pipe.find_node(call.request.path_params["node"])
+    options = sink_options(call.workspace, node, await call.parameters())
+    changed = replace(Node(node.name, node.sql, node.description), kind=NodeKind.SINK, options=options)
     after = await _deploy(call, _with_node(pipe, changed))
     return json_response(pipe_answer(call, after))
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from birdhouse.access.authenticate import Authenticator
 from birdhouse.access.store import TokenStore
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.connections.connections import Connections
 from birdhouse.catalog.tags import Tags
+from birdhouse.catalog.variables.variables import Variables
 from birdhouse.clock import Clock
 from birdhouse.deploy.deployer import Deployer
 from birdhouse.engine.protocol import Engine
 from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Events
 from birdhouse.ingest.files import Files
+from birdhouse.jobs.bucket import Buckets
 from birdhouse.jobs.queue import JobQueue
 from birdhouse.jobs.scheduler import Scheduler
 from birdhouse.metadata.database import Database
@@ -33,6 +36,9 @@ class Parts:
     database: Database
     catalog: Catalog
     tags: Tags
+    connections: Connections
+    buckets: Buckets
+    variables: Variables
     tokens: TokenStore
     authenticator: Authenticator
     runner: QueryRunner

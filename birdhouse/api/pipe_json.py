@@ -8,13 +8,16 @@ from typing import Any
 from birdhouse.api.call import Call
 from birdhouse.api.job_json import wait_json
 from birdhouse.catalog import lineage
+from birdhouse.catalog.connection import S3
 from birdhouse.catalog.resources import DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import wire_time
 from birdhouse.errors import BirdhouseError, InvalidInput
 from birdhouse.jobs import store
+from birdhouse.jobs.export import obstacle
 from birdhouse.jobs.scheduler import ScheduleStatus
 from birdhouse.language.cron import ON_DEMAND
+from birdhouse.language.datafile.export import is_file_path
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition, TableEngine
 from birdhouse.language.datafile.parse import normal_description, normal_sql
 from birdhouse.language.template import is_template, merged, parse_template, template_body
@@ -59,6 +62,7 @@ def pipe_json(workspace: Workspace, pipe: Pipe, schedule: ScheduleStatus | None)
     if key is not None:
         ids[key] = pipe.node_ids[pipe.output.name]
     target = workspace.resources.get(pipe.target or "") if kind is NodeKind.COPY else None
+    problem = obstacle(workspace, pipe) if kind in (NodeKind.SINK, NodeKind.STREAM) else None
     return {
         "id": pipe.id,
         "name": pipe.name,
@@ -74,6 +78,7 @@ def pipe_json(workspace: Workspace, pipe: Pipe, schedule: ScheduleStatus | None)
         "nodes": [node_json(workspace, pipe, node) for node in pipe.definition.nodes],
         "url": f"/v0/pipes/{pipe.name}.json" if kind is NodeKind.ENDPOINT else None,
         "tags": dict(pipe.definition.options),
+        **({"notes": [str(problem)]} if problem is not None else {}),
     }
 
 
@@ -106,12 +111,20 @@ def node_json(workspace: Workspace, pipe: Pipe, node: Node) -> dict[str, Any]:
         "cluster": None,
         "tags": dict(node.tags),
         "mode": node.copy_mode,
+        "export_params": _export_params(node),
         "dependencies": sorted(_dependencies(node)),
         "params": _parameters(node),
         "ignore_sql_errors": False,
         "created_at": wire_time(pipe.created_at),
         "updated_at": wire_time(pipe.updated_at),
     }
+
+
+def _export_params(node: Node) -> dict[str, str] | None:
+    keys = {NodeKind.SINK: _EXPORT_KEYS, NodeKind.STREAM: _STREAM_KEYS}.get(node.kind)
+    if keys is None:
+        return None
+    return {key: node.options[directive] for key, directive in keys.items() if directive in node.options}
 
 
 def _dependencies(node: Node) -> frozenset[str]:
@@ -220,6 +233,22 @@ def _export_options(content: Mapping[str, Any], kind: NodeKind) -> dict[str, str
     if kind is NodeKind.SINK and not given.get("schedule_cron"):
         options["export_schedule"] = ON_DEMAND
     return options
+
+
+def sink_options(workspace: Workspace, node: Node, given: Mapping[str, str]) -> dict[str, str]:
+    """The EXPORT_ lines of a sink, with those that a request names, as `connection` or `path`, in the place of others.
+
+    A request may leave the service out: it is that of the connection.
+    """
+    options = dict(node.options) if node.kind is NodeKind.SINK else {"export_schedule": ON_DEMAND}
+    options |= {directive: given[key] for key, directive in _EXPORT_KEYS.items() if given.get(key)}
+    if given.get("schedule_cron") in ("", "None"):
+        options["export_schedule"] = ON_DEMAND
+    connection = workspace.connections.get(options.get("export_connection_name", ""))
+    if not given.get("service") and (connection or is_file_path(options.get("export_bucket_uri", ""))):
+        options["export_service"] = connection.service if connection else S3
+    in_order = (directive for directive in _EXPORT_KEYS.values() if directive in options)
+    return {directive: options[directive] for directive in in_order}
 
 
 def _text(value: object) -> str | None:

@@ -24,10 +24,12 @@ from birdhouse.api import (
     openapi,
     pipes,
     service_datasources,
+    sinks,
     sql,
     sql_helpers,
     tags,
     tokens,
+    variables,
     workspaces,
 )
 from birdhouse.api.auth import authenticated as to
@@ -35,6 +37,7 @@ from birdhouse.api.auth import authenticated as to
 ROUTES: Sequence[Route] = [
     # Queries
     Route("/v0/sql", to(sql.run), methods=["GET", "POST"]),
+    Route("/v0/sql_copy", to(sql.copy), methods=["POST"]),
     Route("/v0/sql_tables", to(sql_helpers.used_tables), methods=["POST"]),
     Route("/v0/sql_replace", to(sql_helpers.replaced), methods=["POST"]),
     Route("/v0/sql_format", to(sql_helpers.formatted)),
@@ -77,12 +80,16 @@ ROUTES: Sequence[Route] = [
     Route("/v0/pipes/{name}/nodes/{node}/population", to(nodes.populate), methods=["POST"]),
     Route("/v0/pipes/{name}/nodes/{node}/copy", to(nodes.set_copy), methods=["POST", "PUT"]),
     Route("/v0/pipes/{name}/nodes/{node}/copy", to(nodes.unlink), methods=["DELETE"]),
+    Route("/v0/pipes/{name}/nodes/{node}/sink", to(nodes.set_sink), methods=["POST", "PUT"]),
     Route("/v0/pipes/{name}/nodes/{node}/sink", to(nodes.unlink), methods=["DELETE"]),
     Route("/v0/pipes/{name}/nodes/{node}/stream", to(nodes.unlink), methods=["DELETE"]),
     Route("/v0/pipes/{name}/copy", to(copies.run), methods=["POST"]),
     Route("/v0/pipes/{name}/copy/pause", to(copies.pause), methods=["POST"]),
     Route("/v0/pipes/{name}/copy/resume", to(copies.resume), methods=["POST"]),
     Route("/v0/pipes/{name}/copy/cancel", to(copies.cancel), methods=["POST"]),
+    Route("/v0/pipes/{name}/sink", to(sinks.run), methods=["POST"]),
+    Route("/v0/pipes/{name}/sink/pause", to(sinks.pause), methods=["POST"]),
+    Route("/v0/pipes/{name}/sink/resume", to(sinks.resume), methods=["POST"]),
     # Jobs
     Route("/v0/jobs", to(jobs.index)),
     Route("/v0/jobs/{name}", to(jobs.show)),
@@ -128,10 +135,22 @@ ROUTES: Sequence[Route] = [
     Route("/v0/backups/{name}/restore", to(backups.restore), methods=["POST"]),
     # Connections
     Route("/v0/connectors", to(connectors.index), methods=["GET"]),
-    Route("/v0/connectors", to(connectors.refuse), methods=["POST"]),
-    Route("/v0/connectors/{name}", to(connectors.missing), methods=["GET", "DELETE"]),
+    Route("/v0/connectors", to(connectors.create), methods=["POST"]),
+    Route("/v0/connectors/snowflake/{path:path}", to(connectors.refuse_snowflake), methods=["GET", "POST"]),
+    Route("/v0/connectors/{name:path}/preview", to(connectors.preview), methods=["GET"]),
+    Route("/v0/connectors/{name:path}", to(connectors.show), methods=["GET"]),
+    Route("/v0/connectors/{name:path}", to(connectors.change), methods=["PUT"]),
+    Route("/v0/connectors/{name:path}", to(connectors.delete), methods=["DELETE"]),
+    Route("/v0/integrations/{name}/policies/{policy}", to(connectors.policy), methods=["GET"]),
+    Route("/v0/datasources-bigquery-credentials", to(connectors.refuse_bigquery), methods=["GET"]),
     Route("/v0/connections", to(connectors.index)),
     Route("/v0/connections/bigquery", to(connectors.bigquery)),
+    # Variables
+    Route("/v0/variables", to(variables.index), methods=["GET"]),
+    Route("/v0/variables", to(variables.create), methods=["POST"]),
+    Route("/v0/variables/{name}", to(variables.show), methods=["GET"]),
+    Route("/v0/variables/{name}", to(variables.change), methods=["PUT"]),
+    Route("/v0/variables/{name}", to(variables.delete), methods=["DELETE"]),
     # Projects
     Route("/v0/deployments", to(deployments.create), methods=["POST"]),
     # Monitoring

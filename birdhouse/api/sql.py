@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from birdhouse.access.check import require
 from birdhouse.api.call import Call, joined, required
+from birdhouse.api.job_json import job_json
 from birdhouse.api.options import query_request
+from birdhouse.api.responses import json_response
 from birdhouse.api.usage import SQL_SUBJECT, recorded
 from birdhouse.errors import InvalidInput
+from birdhouse.jobs.job import JobKind
+from birdhouse.jobs.sql_copy import sql_copy_payload
 from birdhouse.query.answer import Answer, StreamedAnswer
 
 
@@ -22,6 +27,19 @@ async def _select(call: Call, values: Mapping[str, str]) -> Answer | StreamedAns
     request = query_request(values)
     required(request.q, "q")
     return await call.parts.runner.sql(call.workspace, call.grants, request, pipeline=values.get("pipeline") or None)
+
+
+async def copy(call: Call) -> Response:
+    """Adds the result of a SELECT, the body or `q`, to the data source `copy_to`, as a job."""
+    target = call.workspace.datasource(required(call.text("copy_to"), "copy_to"))
+    require(call.grants.may_append(target))
+    values = await _parameters(call)
+    required(values.get("q"), "q")
+    request = query_request({name: value for name, value in values.items() if name != "copy_to"})
+    select = call.parts.runner.readable(call.workspace, call.grants, request)
+    payload = sql_copy_payload(target, select)
+    job = await call.parts.jobs.submit(call.workspace.id, JobKind.QUERY, payload, asked_by=call.grants.token_name)
+    return json_response({"job": job_json(job, call.base_url)})
 
 
 async def _parameters(call: Call) -> dict[str, str]:

@@ -12,23 +12,33 @@ from birdhouse.catalog import store
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
 from birdhouse.errors import NotFound
+from birdhouse.metadata.cipher import Cipher
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.identifiers import new_database, new_id, new_signing_key
 from birdhouse.metadata.rows import Rows
 
 
 class Catalog:
-    def __init__(self, database: Database, clock: Clock, on_change: Callable[[], None] = lambda: None) -> None:
-        """`on_change` is called after every saved change, on the metadata thread."""
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        on_change: Callable[[], None] = lambda: None,
+        *,
+        cipher: Cipher | None = None,
+    ) -> None:
+        """`on_change` is called after every saved change, on the metadata thread. `cipher` reads variables."""
         self._database = database
         self._clock = clock
+        self._cipher = cipher
         self._on_change = on_change
         self._workspaces: dict[str, Workspace] = {}
         self._named: dict[str, Workspace] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def load(self) -> None:
-        for workspace in await self._database.run(store.load_workspaces):
+        loaded = await self._database.run(lambda connection: store.load_workspaces(connection, cipher=self._cipher))
+        for workspace in loaded:
             self._publish(workspace)
 
     def _publish(self, workspace: Workspace) -> None:
@@ -95,17 +105,22 @@ class Catalog:
                 # What was remembered of the old content by its version must not pass for the new one.
                 adopted[0] = replace(adopted[0], version=replaces.version + 1)
                 del self._workspaces[replaces.id]
-            self._workspaces[adopted[0].id] = adopted[0]
+                del self._named[replaces.name]
+            self._publish(adopted[0])
             self._on_change()
 
         replaced_id = replaces.id if replaces is not None else None
 
         def save(connection: Any) -> None:
-            adopted.append(store.adopt(connection, rows, replaced_id))
+            adopted.append(store.adopt(connection, rows, replaced_id, self._cipher))
             also(connection)
 
         await self._database.run(save, then=publish)
         return adopted[0]
+
+    def publish(self, workspace: Workspace) -> None:
+        """A new version of a workspace whose resources are the same. Its caller holds the workspace still."""
+        self._publish(replace(workspace, version=workspace.version + 1))
 
     async def keep_unfinished(self, workspace_id: str, statements: Sequence[str]) -> None:
         """What the engine is to run at the next start, in that order, unless this process says otherwise before."""

@@ -8,10 +8,13 @@ from datetime import datetime
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
 
+from birdhouse.catalog.connections import store as connection_store
 from birdhouse.catalog.resources import DataSource, Pipe, Resource
+from birdhouse.catalog.variables import store as variable_store
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.errors import CannotStart, DatafileError
 from birdhouse.language.datafile.parse import parse_datasource, parse_pipe
+from birdhouse.metadata.cipher import Cipher
 from birdhouse.metadata.rows import WORKSPACES, Rows, insert_rows, replace_rows
 from birdhouse.metadata.schema import nodes, resources, service_state, workspaces
 
@@ -20,8 +23,13 @@ PIPE = "pipe"
 UNFINISHED = "unfinished_change_of_"
 
 
-def load_workspaces(connection: Connection, workspace_id: str | None = None) -> list[Workspace]:
-    """Every workspace with its resources, or that one. Raises CannotStart for a stored datafile that cannot be read."""
+def load_workspaces(
+    connection: Connection, workspace_id: str | None = None, cipher: Cipher | None = None
+) -> list[Workspace]:
+    """Every workspace with its resources, or that one; without a cipher no variables.
+
+    Raises CannotStart for a stored datafile that cannot be read.
+    """
     wanted = select(workspaces).order_by(workspaces.c.created_at)
     if workspace_id is not None:
         wanted = wanted.where(workspaces.c.id == workspace_id)
@@ -30,7 +38,14 @@ def load_workspaces(connection: Connection, workspace_id: str | None = None) -> 
         node_ids.setdefault(node.resource_id, {})[node.name] = node.id
     found = []
     for row in connection.execute(wanted):
-        empty = Workspace(row.id, row.name, row.database)
+        variables = variable_store.load_values(connection, row.id, cipher) if cipher else {}
+        empty = Workspace(
+            row.id,
+            row.name,
+            row.database,
+            connections=connection_store.load(connection, row.id),
+            variables=variables,
+        )
         mine = connection.execute(select(resources).where(resources.c.workspace_id == row.id).order_by("created_at"))
         loaded = [
             _resource(each.kind, each.id, each.name, each.datafile, each.extra, row.database, each.created_at,
@@ -68,13 +83,13 @@ def add_workspace(connection: Connection, workspace: Workspace, signing_key: str
     connection.execute(insert(workspaces).values(**row, signing_key=signing_key, created_at=created_at))
 
 
-def adopt(connection: Connection, rows: Rows, replaced_id: str | None) -> Workspace:
+def adopt(connection: Connection, rows: Rows, replaced_id: str | None, cipher: Cipher | None = None) -> Workspace:
     """Writes the rows of a whole workspace, in place of another one's where there is one, and loads it."""
     if replaced_id is None:
         insert_rows(connection, rows)
     else:
         replace_rows(connection, replaced_id, rows)
-    (workspace,) = load_workspaces(connection, str(rows[WORKSPACES][0]["id"]))
+    (workspace,) = load_workspaces(connection, str(rows[WORKSPACES][0]["id"]), cipher)
     return workspace
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from birdhouse.catalog.connection import Connection
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe, Resource
 from birdhouse.engine.types import TableName
 from birdhouse.errors import NotFound
@@ -25,6 +26,10 @@ class Workspace:
     resources: Mapping[str, Resource] = field(default_factory=dict)
     """By name. Data sources and pipes share one namespace."""
     version: int = 0
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    """By name: how the workspace reaches services outside."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Secrets, name to value: for templates, never for an answer."""
 
     @cached_property
     def by_id(self) -> Mapping[str, Resource]:

@@ -11,6 +11,8 @@ from birdhouse.cli import output
 from birdhouse.cli.project import read_project
 from birdhouse.cli.servers import DEFAULT_HOST, HostOption, TokenOption, server_at
 
+NOTES_SHOWN_MAX = 3
+
 
 def deploy(
     folder: Annotated[Path, typer.Argument(help="The project folder.")],
@@ -34,6 +36,10 @@ def deploy(
         return
     for step in answer["steps"]:
         output.line(f"  {step}")
+    for note in answer["notes"][:NOTES_SHOWN_MAX]:
+        output.note(note)
+    if (others := len(answer["notes"]) - NOTES_SHOWN_MAX) > 0:
+        output.note(f"… and {others} more; --json shows all.")
     if not answer["steps"]:
         output.done(f"{len(files)} datafiles: nothing to change")
     elif dry_run:

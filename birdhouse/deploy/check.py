@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, SqlError
 from birdhouse.jobs.copy import shard_of
+from birdhouse.language.datafile.export import JOB_ID, template_columns
 from birdhouse.language.datafile.format import format_datasource
 from birdhouse.language.datafile.model import (
     Column,
@@ -31,6 +33,7 @@ from birdhouse.language.datafile.model import (
 )
 from birdhouse.language.datafile.places import word_place
 from birdhouse.language.datafile.run_options import run_options
+from birdhouse.query.compose import Composed
 
 SCRATCH_PREFIX = "scratch_"
 
@@ -114,7 +117,7 @@ class DraftCheck:
 
     async def _output(self, definition: PipeDefinition, nodes: NodeCheck) -> None:
         node = definition.output
-        if node is None or node.kind not in (NodeKind.MATERIALIZED, NodeKind.COPY):
+        if node is None or node.kind not in (NodeKind.MATERIALIZED, NodeKind.COPY, NodeKind.SINK):
             return
         pipe = self._scratch.pipe(definition.resource_name)
         if not nodes.is_fine(pipe.name, node.name) or (columns := await nodes.columns(pipe.name, node.name)) is None:
@@ -122,6 +125,8 @@ class DraftCheck:
         if node.kind is NodeKind.COPY:
             self._target(pipe, node.target_datasource or "", columns)
             await self._shard_key(pipe, node, columns)
+        elif node.kind is NodeKind.SINK:
+            self._file_names(pipe, node, columns)
         elif not self._reads_services(pipe, node):
             await self._materialized(pipe, node, columns)
 
@@ -159,10 +164,25 @@ class DraftCheck:
             return
         typed = ", ".join(f"{quote_identifier(each.name)} {each.type}" for each in columns)
         try:
-            await describe(self._engine, f"SELECT {shard_of(key)} FROM null({quote_string(typed)})")
+            await describe(self._engine, Composed(f"SELECT {shard_of(key)} FROM null({quote_string(typed)})"))
         except BirdhouseError as error:
             hint = f"Use the columns of the result: {', '.join(each.name for each in columns)}."
             self._refuse(SqlError(f"shard_key: {error.message}", hint=error.hint or hint), pipe, node)
+
+    def _file_names(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
+        """The columns that name the files of a sink must be in its result, and be times where they get a format."""
+        types = {column.name: column.type for column in columns}
+        for part in template_columns(node.options.get("export_file_template", "")):
+            if part.column not in types:
+                if part.column != JOB_ID:
+                    near = difflib.get_close_matches(part.column, types, n=1)
+                    hint = f"Did you mean {near[0]}?" if near else f"Its columns are {', '.join(types)}."
+                    message = f"EXPORT_FILE_TEMPLATE names no column of the result: '{part.column}'"
+                    self._refuse(SqlError(message, hint=hint), pipe, node)
+            elif part.time_format is not None and "Date" not in types[part.column]:
+                message = f"EXPORT_FILE_TEMPLATE formats '{part.column}', which is {types[part.column]} and no time"
+                hint = f"Write {{{part.column}}} without a format."
+                self._refuse(SqlError(message, hint=hint), pipe, node)
 
     def _target(self, pipe: Pipe, target: str, columns: list[ResultColumn]) -> None:
         """Rows go into the target by column name: each column of the node must be there."""

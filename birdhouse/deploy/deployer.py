@@ -18,6 +18,7 @@ from birdhouse.deploy.explain import explain
 from birdhouse.deploy.plan import Plan, make_plan
 from birdhouse.deploy.records import exchange, operations_of
 from birdhouse.errors import BirdhouseError, DeploymentRefused
+from birdhouse.jobs.export import notes
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.usage.operations import Operation
 from birdhouse.usage.row import Note, not_recorded
@@ -33,6 +34,8 @@ class Deployment:
     workspace: Workspace
     plan: Plan
     steps: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is deployed and cannot do its work yet, such as a sink without its connection."""
 
 
 class Deployer:
@@ -65,7 +68,8 @@ class Deployer:
             plan = await self._plan(before, desired, ignore_sql_errors)
             if not dry_run and not plan.is_empty:
                 await self._apply(plan)
-            return Deployment(before if dry_run else plan.after, plan, tuple(explain(plan)))
+            told = tuple(notes(plan.after, (each.definition.resource_name for each in desired)))
+            return Deployment(before if dry_run else plan.after, plan, tuple(explain(plan)), told)
 
     async def _plan(self, before: Workspace, desired: Sequence[Desired], ignore_sql_errors: bool) -> Plan:
         now = self._clock.now()

@@ -14,12 +14,13 @@ from birdhouse.deploy.draft import Draft
 from birdhouse.deploy.places import in_node
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Query
-from birdhouse.errors import BirdhouseError
+from birdhouse.errors import BirdhouseError, SqlError
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
+from birdhouse.language.sql.statements import selects_parameter
 from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS, table_functions
 from birdhouse.language.template import is_template, parse_template, template_body
 from birdhouse.language.template.examples import trials
-from birdhouse.query.compose import Composer
+from birdhouse.query.compose import Composed, Composer
 
 CHECKS_AT_A_TIME = 4
 NO_VALUES: Mapping[str, str] = {}
@@ -88,13 +89,13 @@ class NodeCheck:
             _, node = self._found(place)
             if not is_template(node.sql) or place not in self._fine or not failed.isdisjoint(self._all_read(place)):
                 continue
-            seen = {self._composed(place, NO_VALUES)}
+            seen = {self._composed(place, NO_VALUES).sql}
             for trial in trials(parse_template(template_body(node.sql)).parameters):
                 try:
-                    sql = self._composed(place, trial.values)
-                    if sql not in seen:
-                        await self._columns_of(place, sql)
-                    seen.add(sql)
+                    composed = self._composed(place, trial.values)
+                    if composed.sql not in seen:
+                        await self._columns_of(place, composed)
+                    seen.add(composed.sql)
                 except BirdhouseError as error:
                     failed.add(place)
                     error.message = f"{error.message} {trial.title}"
@@ -127,13 +128,15 @@ class NodeCheck:
     async def _describe(self, place: _Place) -> list[ResultColumn] | None:
         return await self._columns_of(place, self._composed(place, NO_VALUES))
 
-    async def _columns_of(self, place: _Place, sql: str) -> list[ResultColumn] | None:
-        pipe, _ = self._found(place)
-        if pipe.kind is NodeKind.COPY and table_functions(sql) - GENERAL_TABLE_FUNCTIONS:
+    async def _columns_of(self, place: _Place, composed: Composed) -> list[ResultColumn] | None:
+        pipe, node = self._found(place)
+        if composed.query_parameters:
+            _refuse_shown_secrets(node, composed)
+        if pipe.kind is NodeKind.COPY and table_functions(composed.sql) - GENERAL_TABLE_FUNCTIONS:
             return None
-        return await describe(self._engine, sql)
+        return await describe(self._engine, composed)
 
-    def _composed(self, place: _Place, values: Mapping[str, str]) -> str:
+    def _composed(self, place: _Place, values: Mapping[str, str]) -> Composed:
         pipe, node = self._found(place)
         composer = Composer(
             self._workspace,
@@ -142,7 +145,7 @@ class NodeCheck:
             table_functions=COPY_TABLE_FUNCTIONS if pipe.kind is NodeKind.COPY else GENERAL_TABLE_FUNCTIONS,
             check=True,
         )
-        return composer.node(pipe, node).sql
+        return composer.node(pipe, node)
 
     def _places(self, pipes: Iterable[PipeDefinition]) -> Iterator[_Place]:
         """Nodes after those they read."""
@@ -190,7 +193,21 @@ def _rendered(node: Node) -> frozenset[str]:
         return frozenset()
 
 
-async def describe(engine: Engine, sql: str) -> list[ResultColumn]:
+def _refuse_shown_secrets(node: Node, composed: Composed) -> None:
+    if node.kind is NodeKind.MATERIALIZED:
+        raise SqlError(
+            "A materialized node cannot use a secret: the view would keep its value.",
+            hint="Use it in a copy, or in the pipe that reads the target.",
+        )
+    if selects_parameter(composed.sql):
+        raise SqlError(
+            "A node cannot give a secret as a column of its result.",
+            hint="Use the secret in a condition, or as an argument of a function.",
+        )
+
+
+async def describe(engine: Engine, composed: Composed) -> list[ResultColumn]:
     """The names and types of a SELECT's columns, by the engine's analysis."""
-    result = await engine.select(Query(f"DESCRIBE TABLE (\n{sql}\n)", "JSONCompact"))
+    sql = f"DESCRIBE TABLE (\n{composed.sql}\n)"
+    result = await engine.select(Query(sql, "JSONCompact", composed.query_parameters))
     return [ResultColumn(row[0], row[1]) for row in json.loads(result.body)["data"]]

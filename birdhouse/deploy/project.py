@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from birdhouse.access.check import Grants, require
 from birdhouse.access.scopes import Scope, check_filters, datafile_scope, parse_scope
 from birdhouse.access.store import TokenStore
+from birdhouse.catalog.connection import KAFKA, checked_settings, connection_of, without_credentials
+from birdhouse.catalog.connections.connections import Connections
 from birdhouse.catalog.tags import Tags
 from birdhouse.deploy.deployer import Deployer, Deployment, refuse
 from birdhouse.deploy.draft import Desired
 from birdhouse.errors import BirdhouseError, DeploymentRefused, NotFound
-from birdhouse.language.datafile.model import DataSourceDefinition, Definition, TokenDefinition, TokenScope
+from birdhouse.language.datafile.format import format_datasource
+from birdhouse.language.datafile.model import (
+    DataSourceDefinition,
+    Definition,
+    PipeDefinition,
+    TokenDefinition,
+    TokenScope,
+)
 from birdhouse.language.datafile.parse import examine
 from birdhouse.language.datafile.places import word_place
 
@@ -24,10 +34,12 @@ async def deploy_project(
     files: Mapping[str, str],
     *,
     grants: Grants | None = None,
+    connections: Connections | None = None,
     dry_run: bool = False,
 ) -> Deployment:
     """`files` is path to text; with `grants`, no token gets a scope that those may not give.
 
+    With `connections`, a Kafka data source that says how to reach its brokers gets its connection when there is none.
     Raises DeploymentRefused with every problem of every file, and MissingScope; nothing is changed then.
     """
     definitions: dict[str, Definition] = {}
@@ -40,10 +52,11 @@ async def deploy_project(
     if found:
         raise DeploymentRefused(found)
     desired = [
-        Desired(definition, files[path], path)
+        _desired(path, files[path], definition)
         for path, definition in definitions.items()
         if not isinstance(definition, TokenDefinition)
     ]
+    described = _described_connections(definitions.values())
     names = {each.definition.resource_name for each in desired} | deployer.names(workspace_id)
     tokens_wanted = {path: each for path, each in definitions.items() if isinstance(each, TokenDefinition)}
     refuse([each for path, token in tokens_wanted.items() for each in scope_problems(token, files[path], path, names)])
@@ -51,12 +64,35 @@ async def deploy_project(
         require(grants.may_manage_tokens(scope for token in tokens_wanted.values() for scope in _scopes(token)))
     deployment = await deployer.deploy(workspace_id, desired, dry_run=dry_run)
     if not dry_run:
+        if connections is not None:
+            for name in described.keys() - deployment.workspace.connections.keys():
+                await connections.create(workspace_id, name, KAFKA, described[name])
         for definition in definitions.values():
             await _grant_declared(tokens, workspace_id, definition)
             if not isinstance(definition, TokenDefinition):
                 for tag in definition.tags:
                     await tags.add(workspace_id, tag, definition.resource_name)
     return deployment
+
+
+def _desired(path: str, text: str, definition: DataSourceDefinition | PipeDefinition) -> Desired:
+    """What is stored of it: credentials belong to connections, and a datafile is given back by every pull."""
+    if isinstance(definition, DataSourceDefinition):
+        kept = without_credentials(definition.kafka)
+        if kept != definition.kafka:
+            definition = replace(definition, kafka=kept)
+            return Desired(definition, format_datasource(definition), path)
+    return Desired(definition, text, path)
+
+
+def _described_connections(definitions: Iterable[Definition]) -> dict[str, dict[str, str]]:
+    """Name to settings. Raises InvalidParameter for one that could not be made."""
+    found: dict[str, dict[str, str]] = {}
+    for definition in definitions:
+        if isinstance(definition, DataSourceDefinition) and (settings := connection_of(definition.kafka)):
+            checked_settings(KAFKA, settings)
+            found.setdefault(definition.kafka.get("kafka_connection_name", ""), settings)
+    return found
 
 
 async def _grant_declared(tokens: TokenStore, workspace_id: str, definition: Definition) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 import chdb
 
 from birdhouse.engine.channel import Channel
-from birdhouse.engine.failures import Translation, insert_failure, statement_failure
+from birdhouse.engine.failures import Translation, discreet, insert_failure, statement_failure
 from birdhouse.engine.pool import Pool, ignore_outcome, uninterrupted
 from birdhouse.engine.statement import (
     ROW_FORMATS,
@@ -37,7 +37,17 @@ from birdhouse.engine.statement import (
     insert_statement,
     limit_settings,
 )
-from birdhouse.engine.types import Capabilities, Insert, Lane, Limits, Progress, Query, Result, Statistics
+from birdhouse.engine.types import (
+    NO_PARAMETERS,
+    Capabilities,
+    Insert,
+    Lane,
+    Limits,
+    Progress,
+    Query,
+    Result,
+    Statistics,
+)
 from birdhouse.errors import Cancelled, CannotStart, DataDirectoryInUse, SqlError, StorageFull
 
 CONNECTIONS_PER_WORKER_MAX = 8
@@ -147,8 +157,10 @@ class ChdbEngine:
         own = self._own_settings(query)
         parameters = bound_parameters(query.sql, query.parameters)
 
+        failure = discreet(statement_failure, query.parameters.values())
+
         def work(seat: Seat) -> Result:
-            with seat.connection(own, statement_failure) as connection:
+            with seat.connection(own, failure) as connection:
                 result = connection.query(query.sql, query.format, params=parameters)
                 return Result(result.bytes(), _statistics(result))
 
@@ -194,13 +206,16 @@ class ChdbEngine:
         lane: Lane = Lane.CONTROL,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         on_progress: Callable[[Progress], None] | None = None,
+        parameters: Mapping[str, str] = NO_PARAMETERS,
     ) -> Statistics:
         own = limit_settings(limits)
+        bound = bound_parameters(statement, parameters)
+        failure = discreet(statement_failure, parameters.values())
         report = _in_loop(on_progress) if on_progress else None
 
         def work(seat: Seat) -> Statistics:
-            with seat.connection(own, statement_failure) as connection, _progress(connection, report):
-                return _statistics(connection.query(statement, "Null"))
+            with seat.connection(own, failure) as connection, _progress(connection, report):
+                return _statistics(connection.query(statement, "Null", params=bound))
 
         return await self._lanes[lane].run(work)
 
@@ -308,7 +323,7 @@ def _statistics(result: Any) -> Statistics:
 
 def _send_chunks(channel: Channel, query: Query, own: Settings, seat: Seat) -> None:
     parameters = bound_parameters(query.sql, query.parameters)
-    with seat.connection(own, statement_failure) as connection:
+    with seat.connection(own, discreet(statement_failure, query.parameters.values())) as connection:
         for chunk in connection.send_query(query.sql, query.format, params=parameters):
             if not channel.send(chunk.bytes()):
                 # Leaving with an error closes the connection and with it the open stream.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from birdhouse.errors import (
     BirdhouseError,
@@ -60,6 +60,27 @@ _UNREADABLE_ROWS = {
 }
 
 Translation = Callable[[str], BirdhouseError]
+
+
+TELLING_CHARACTERS = 6
+"""As many consecutive characters of a bound value in a message give it away."""
+
+
+def discreet(translate: Translation, values: Iterable[str]) -> Translation:
+    """The same translation, but a message that repeats a part of one of the bound values is left out."""
+
+    def failure(text: str) -> BirdhouseError:
+        error = translate(text)
+        if any(_tells(f"{error.message} {error.detail}", value) for value in values):
+            error.message, error.detail = "The statement failed on the value of a secret.", ""
+        return error
+
+    return failure
+
+
+def _tells(text: str, value: str) -> bool:
+    width = min(len(value), TELLING_CHARACTERS)
+    return width > 2 and any(value[i : i + width] in text for i in range(len(value) - width + 1))
 
 
 def statement_failure(text: str) -> BirdhouseError:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from birdhouse.engine.types import Capabilities, Insert, Lane, Limits, Progress, Query, Result, Statistics
+from birdhouse.engine.types import (
+    NO_PARAMETERS,
+    Capabilities,
+    Insert,
+    Lane,
+    Limits,
+    Progress,
+    Query,
+    Result,
+    Statistics,
+)
 
 
 class Engine(Protocol):
@@ -45,8 +55,12 @@ class Engine(Protocol):
         lane: Lane = Lane.CONTROL,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         on_progress: Callable[[Progress], None] | None = None,
+        parameters: Mapping[str, str] = NO_PARAMETERS,
     ) -> Statistics:
-        """Runs a statement of ours: DDL, INSERT … SELECT, a mutation. Never text of a client."""
+        """Runs a statement of ours: DDL, INSERT … SELECT, a mutation. Never text of a client.
+
+        `parameters` bind `{name: Type}` placeholders, so that a secret is in no statement, log or error.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+
+NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Lane(StrEnum):

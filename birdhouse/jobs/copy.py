@@ -87,7 +87,7 @@ class CopyRunner:
                 written = await self._replace(run, staging, target, workspace, pipe)
             else:
                 if not has_gathered(run):
-                    select = self._select(workspace, pipe, payload)
+                    select = self._select(staging, workspace, pipe, payload)
                     columns = await staging.matched_columns(target, select)
                     await staging.gather(run, columns, *slices(pipe, select))
                 written = await staging.move(run, target)
@@ -99,7 +99,7 @@ class CopyRunner:
         }
 
     async def _replace(self, run: Run, staging: Staging, target: TableName, workspace: Workspace, pipe: Pipe) -> Size:
-        select = self._select(workspace, pipe, run.job.payload)
+        select = self._select(staging, workspace, pipe, run.job.payload)
         columns = [each.name for each in await staging.matched_columns(target, select)]
         new = await staging.create_like("new", target)
         await staging.fill(run, new, columns, *slices(pipe, select))
@@ -130,14 +130,17 @@ class CopyRunner:
     def _staging(self, workspace: Workspace, job: Job) -> Staging:
         return Staging(self._engine, workspace.database, job.id, self._limits)
 
-    def _select(self, workspace: Workspace, pipe: Pipe, payload: Mapping[str, Any]) -> str:
+    def _select(self, staging: Staging, workspace: Workspace, pipe: Pipe, payload: Mapping[str, Any]) -> str:
+        """The secrets that it uses are bound by the staging, and not part of it."""
         if pipe.kind is not NodeKind.COPY:
             raise Conflict(f"The pipe '{pipe.name}' is not a copy pipe any more.")
         # Jobs do not run read-only: the composer checks every text after it was rendered.
         composer = Composer(
             workspace, payload["parameters"], services=self._services(), table_functions=COPY_TABLE_FUNCTIONS
         )
-        return composer.pipe(pipe).sql
+        composed = composer.pipe(pipe)
+        staging.parameters = composed.query_parameters
+        return composed.sql
 
 
 def slices(pipe: Pipe, select: str) -> tuple[str, ...]:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Capabilities, Insert, Lane, Limits, Progress, Query, Result, Statistics
+from birdhouse.engine.types import (
+    NO_PARAMETERS,
+    Capabilities,
+    Insert,
+    Lane,
+    Limits,
+    Progress,
+    Query,
+    Result,
+    Statistics,
+)
 from birdhouse.errors import Busy
 
 
@@ -94,8 +104,11 @@ class WriteGate:
         lane: Lane = Lane.CONTROL,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         on_progress: Callable[[Progress], None] | None = None,
+        parameters: Mapping[str, str] = NO_PARAMETERS,
     ) -> Statistics:
-        return await self._engine.execute(statement, lane=lane, limits=limits, on_progress=on_progress)
+        return await self._engine.execute(
+            statement, lane=lane, limits=limits, on_progress=on_progress, parameters=parameters
+        )
 
     async def close(self) -> None:
         await self._engine.close()

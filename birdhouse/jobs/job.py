@@ -33,6 +33,9 @@ class JobKind(StrEnum):
     BACKUP = "backup"
     RESTORE = "restore"
     CLONE = "clone_workspace"
+    SINK = "sink"
+    QUERY = "query"
+    """The result of a SELECT goes into a data source."""
 
 
 class WaitKind(StrEnum):

@@ -20,6 +20,7 @@ from birdhouse.usage.job_states import JobState
 from birdhouse.usage.operations import MODE, EventType, Operation
 from birdhouse.usage.request import current_request_id
 from birdhouse.usage.row import Note
+from birdhouse.usage.sink_runs import SinkRun
 
 METADATA_BYTES_MAX = 64_000
 LOST_SECONDS_MAX = 60
@@ -28,6 +29,7 @@ CANCELLED = "The job was cancelled."
 
 _EVENT_AT_END: Mapping[str, EventType] = {
     JobKind.COPY: EventType.COPY,
+    JobKind.QUERY: EventType.COPY,
     JobKind.POPULATE: EventType.POPULATE,
     JobKind.DELETE: EventType.DELETE,
 }
@@ -53,6 +55,8 @@ class JobRecords:
         self._note(state_of(job, request_id))
         for operation in operations_of(job, request_id):
             self._note(operation)
+        if job.kind == JobKind.SINK and job.is_finished:
+            self._note(_sink_run(job))
 
 
 async def note_lost_ends(database: Database, engine: Engine, services: Workspace, note: Note) -> None:
@@ -132,6 +136,28 @@ def _operation(job: Job, event_type: EventType, request_id: str) -> Operation:
         written_bytes=statistics.get("bytes", 0),
         pipe_id=job.payload.get("pipe_id", ""),
         pipe_name=job.payload.get("pipe_name", ""),
+    )
+
+
+def _sink_run(job: Job) -> SinkRun:
+    options = job.payload.get("options", {})
+    return SinkRun(
+        workspace_id=job.workspace_id,
+        timestamp=job.updated_at,
+        job_id=job.id,
+        service=job.payload.get("service", ""),
+        pipe_name=job.payload.get("pipe_name", ""),
+        pipe_id=job.payload.get("pipe_id", ""),
+        error=CANCELLED if job.status is JobStatus.CANCELLED else job.error,
+        elapsed_time=_seconds(job),
+        read_rows=job.statistics.get("rows_read", 0),
+        written_rows=job.statistics.get("row_count", 0),
+        read_bytes=job.statistics.get("bytes_read", 0),
+        written_bytes=job.statistics.get("bytes", 0),
+        output=tuple(job.result.get("output", ())),
+        parameters=job.payload.get("parameters", {}),
+        options={name.removeprefix("export_"): value for name, value in options.items()},
+        token_name=job.asked_by,
     )
 
 

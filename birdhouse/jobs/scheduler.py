@@ -227,7 +227,8 @@ class Scheduler:
     async def _switch(self, workspace: Workspace, pipe: Pipe, *, is_paused: bool) -> None:
         if not written(pipe):
             raise Conflict(
-                f"The pipe '{pipe.name}' has no schedule.", hint="It runs on demand only: give it a COPY_SCHEDULE."
+                f"The pipe '{pipe.name}' has no schedule.",
+                hint="It runs on demand only: give it a COPY_SCHEDULE or EXPORT_SCHEDULE.",
             )
         async with self._turn:
             await self._look()

@@ -5,13 +5,14 @@ Their names follow from the job's id, so that a job that runs again, or is clean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import (
+    NO_PARAMETERS,
     Lane,
     Limits,
     Progress,
@@ -33,7 +34,7 @@ PARTITIONS_PER_INSERT_MAX = 500
 """Fewer than the tokens a table remembers, so that a repeated step finds all its parts."""
 
 _FILL = f"deduplicate_insert = 'disable', max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}"
-_DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
+DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Staging:
         """Spent by the engine on filling and moving, in this run of the job."""
         self.read = Size(0, 0)
         """What the selects of this run have read."""
+        self.parameters: Mapping[str, str] = NO_PARAMETERS
+        """What is bound in the selects: secrets, mostly."""
 
     def table(self, role: str) -> TableName:
         return TableName(self._database, f"{STAGING_PREFIX}{self._job_id.replace('-', '')}_{role}")
@@ -87,7 +90,7 @@ class Staging:
         For one that the target does not have: raises SqlError, or leaves it out, as a view does, when not `strict`.
         """
         places = {each.name: each for each in await describe(self._engine, target) if each.is_written}
-        given = [each.name for each in await self._shape(select)]
+        given = [each.name for each in await self.shape(select)]
         unknown = [name for name in given if name not in places]
         if unknown and strict:
             raise SqlError(
@@ -96,12 +99,13 @@ class Staging:
             )
         return [places[name] for name in given if name in places]
 
-    async def _shape(self, select: str) -> list[StoredColumn]:
+    async def shape(self, select: str) -> list[StoredColumn]:
+        """The columns that `select` gives."""
         # DESCRIBE of the SELECT itself would run read-only, and that refuses the table functions of copies.
         shape = self.table("shape")
         await self.drop("shape")
         statement = f"CREATE TABLE {shape} ENGINE = Memory EMPTY AS\n{select}"
-        await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits)
+        await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits, parameters=self.parameters)
         columns = await describe(self._engine, shape)
         await self.drop("shape")
         return columns
@@ -111,7 +115,7 @@ class Staging:
         names = ", ".join(map(quote_identifier, columns))
         for part, select in enumerate(selects):
             progress = run.progress_of(part, len(selects))
-            await self._insert(progress, f"{table} ({names})", names, select, settings)
+            await self.insert(progress, f"{table} ({names})", names, select, settings)
 
     async def gather(self, run: Run, columns: Sequence[StoredColumn], *selects: str, settings: str = "") -> None:
         """Puts the rows of all `selects`, with the types of the columns, into a table of numbered rows.
@@ -123,14 +127,14 @@ class Staging:
         clauses = [f"{quote_identifier(each.name)} {each.type}" for each in columns]
         await self._engine.execute(
             f"CREATE TABLE {rows} ({', '.join((f'{ROW_NUMBER} UInt64', *clauses))}) "
-            f"ENGINE = MergeTree ORDER BY {ROW_NUMBER} SETTINGS {_DURABLE}"
+            f"ENGINE = MergeTree ORDER BY {ROW_NUMBER} SETTINGS {DURABLE}"
         )
         names = ", ".join(quote_identifier(each.name) for each in columns)
         gathered = Size(0, 0)
         for part, select in enumerate(selects):
             chosen = f"rowNumberInAllBlocks() + {gathered.rows}, {names}"
             progress = run.progress_of(part, len(selects))
-            await self._insert(progress, f"{rows} ({ROW_NUMBER}, {names})", chosen, select, settings)
+            await self.insert(progress, f"{rows} ({ROW_NUMBER}, {names})", chosen, select, settings)
             gathered = await size(self._engine, rows)
         run.finalize()
         await run.keep(
@@ -139,14 +143,17 @@ class Staging:
             gathered_columns=[each.name for each in columns],
         )
 
-    async def _insert(
-        self, progress: Callable[[Progress], None], into: str, chosen: str, select: str, settings: str
+    async def insert(
+        self, progress: Callable[[Progress], None], into: str, chosen: str, select: str, settings: str = ""
     ) -> None:
+        """INSERT … SELECT of what is `chosen` from the rows of `select`."""
         statement = (
             f"INSERT INTO {into} SETTINGS {', '.join(filter(None, (_FILL, settings)))} "
             f"SELECT {chosen} FROM (\n{select}\n)"
         )
-        done = await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits, on_progress=progress)
+        done = await self._engine.execute(
+            statement, lane=Lane.JOB, limits=self._limits, on_progress=progress, parameters=self.parameters
+        )
         self.elapsed_seconds += done.elapsed_seconds
         self.read = Size(self.read.rows + done.rows_read, self.read.bytes + done.bytes_read)
 

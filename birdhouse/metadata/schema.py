@@ -181,6 +181,35 @@ tag_resources = Table(
     Index("tag_resources_of_resource", "resource_id"),
 )
 
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workspace_id", Text, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("settings", Json, nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("workspace_id", "name"),
+)
+"""`settings` may be shown; `secrets` is an encrypted JSON object."""
+
+variables = Table(
+    "variables",
+    metadata,
+    Column("workspace_id", Text, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("edited_by", Text, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "name"),
+)
+"""`value` is encrypted. `edited_by` is the name of the token that set it last."""
+
 service_state = Table(
     "service_state",
     metadata,

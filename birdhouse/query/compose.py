@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from secrets import token_hex
 
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
 from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
@@ -15,7 +16,7 @@ from birdhouse.language.datafile.model import Node
 from birdhouse.language.sql.rewrite import Replacement, replace_tables
 from birdhouse.language.sql.statements import CheckedSelect, check_select
 from birdhouse.language.sql.tables import GENERAL_TABLE_FUNCTIONS, TableRef
-from birdhouse.language.template import Hints, Slots, is_template, parse_template, render, template_body
+from birdhouse.language.template import Hints, Rendered, Slots, is_template, parse_template, render, template_body
 from birdhouse.usage.reading import ORGANIZATION_DATABASE, rows_of_organization, rows_of_workspace
 
 DEPTH_MAX = 64
@@ -53,8 +54,9 @@ class Composer:
     """Composes for one request: one workspace, one set of parameters, one set of row filters.
 
     `filters` are conditions by resource name; every use of such a data source or pipe, however deep, becomes a
-    filtered subquery. `table_functions` are those that its nodes may use. `check` renders templates with stand-ins
-    for missing values, as a push does. With `slots` the composed SQL still has to be filled.
+    filtered subquery. `secrets` are those that a SELECT from outside may use; nodes use the workspace's.
+    `table_functions` are those that its nodes may use. `check` renders templates with stand-ins for missing values,
+    as a push does. With `slots` the composed SQL still has to be filled.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Composer:
         self._done: dict[tuple[str, str], str] = {}
         self._open: list[tuple[str, str]] = []
         self._query_parameters: dict[str, str] = {}
+        self._salt = ""
         self._max_threads: int | None = None
         self._depends_on_time = False
 
@@ -91,10 +94,10 @@ class Composer:
 
     def select(self, sql: str, *, result_of: Pipe | None = None) -> Composed:
         """A SELECT from outside the workspace. `_` in it stands for the result of the pipe `result_of`."""
-        return self._composed(self._resolve(self._render(sql), result_of, result_of))
+        return self._composed(self._resolve(self.rendered(sql), result_of, result_of))
 
     def rendered(self, sql: str) -> str:
-        return self._render(sql)
+        return self._render(sql, self._secrets)
 
     def _composed(self, sql: str) -> Composed:
         return Composed(sql, self._query_parameters, self._max_threads, not self._depends_on_time)
@@ -108,7 +111,7 @@ class Composer:
             raise SqlError(f"Circular or too deep reference: {path}")
         self._open.append(key)
         try:
-            sql = self._resolve(self._render(node.sql), pipe, None)
+            sql = self._resolve(self._render(node.sql, self._workspace.variables), pipe, None)
         except (TemplateError, SqlError) as error:
             raise _placed(error, pipe, node) from error
         finally:
@@ -116,15 +119,26 @@ class Composer:
         self._done[key] = sql
         return sql
 
-    def _render(self, sql: str) -> str:
+    def _render(self, sql: str, secrets: Mapping[str, str]) -> str:
         if not is_template(sql):
             return sql
         template = parse_template(template_body(sql))
-        rendered = render(template, self._parameters, secrets=self._secrets, check=self._check, slots=self._slots)
+        rendered = render(template, self._parameters, secrets=secrets, check=self._check, slots=self._slots)
+        if rendered.missing_secrets:
+            raise _missing_secret(min(rendered.missing_secrets))
         self._depends_on_time |= "job_timestamp" in template.names - self._parameters.keys()
-        self._query_parameters.update(rendered.query_parameters)
         self._follow(rendered.hints)
-        return rendered.sql
+        return self._with_secrets(rendered) if rendered.query_parameters else rendered.sql
+
+    def _with_secrets(self, rendered: Rendered) -> str:
+        """Under names that nobody can guess: who writes `{name: String}` beside a pipe gets nothing of its secret."""
+        self._salt = self._salt or token_hex(8)
+        sql = rendered.sql
+        for name, value in rendered.query_parameters.items():
+            bound = f"{name}_{self._salt}"
+            sql = sql.replace(f"{{{name}: String}}", f"{{{bound}: String}}")
+            self._query_parameters[bound] = value
+        return sql
 
     def _follow(self, hints: Hints) -> None:
         if hints.max_threads is not None:
@@ -231,6 +245,13 @@ def compose(work: Callable[[Slots | None], Composed]) -> Composed:
         if sql is not None and len(sql) <= FILLED_LENGTH_MAX:
             return replace(composed, sql=sql)
     return work(None)
+
+
+def _missing_secret(name: str) -> TemplateError:
+    return TemplateError(
+        f"Cannot access secret '{name}': the workspace has none of that name.",
+        hint=f"Set it with POST /v0/variables (name={name}, value=…), or give a default: tb_secret('{name}', '…').",
+    )
 
 
 def _placed(error: TemplateError | SqlError, pipe: Pipe, node: Node) -> BirdhouseError:

@@ -58,6 +58,18 @@ class Request:
     settings: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadableSelect:
+    """A SELECT of a caller who may read all it names; rendered, and not yet composed.
+
+    `parameters` are those of the pipes it reads, `filters` the row filters of the caller's token.
+    """
+
+    sql: str
+    parameters: Mapping[str, str]
+    filters: Mapping[str, str]
+
+
 class QueryRunner:
     """`services` gives the workspace that holds the service data sources."""
 
@@ -90,11 +102,28 @@ class QueryRunner:
         """The result of `request.q`, a SELECT that may end with FORMAT. `pipeline` is the pipe that `_` stands for."""
         result_of = workspace.pipe(pipeline) if pipeline else None
         parameters = dict(request.parameters)
-        composer = Composer(workspace, parameters, services=self._services(), filters=row_filters(workspace, grants))
+        composer = Composer(
+            workspace,
+            parameters,
+            services=self._services(),
+            filters=row_filters(workspace, grants),
+            secrets=workspace.variables if grants.is_admin else None,
+        )
         text, format_name = split_format(composer.rendered(self._limited(request.q or "")))
         parameters |= self._require_reads(workspace, grants, text, result_of)
         composed = composer.select(text, result_of=result_of)
         return await self._run(workspace, composed, sql_format(format_name), request, result_of)
+
+    def readable(self, workspace: Workspace, grants: Grants, request: Request) -> ReadableSelect:
+        """`request.q` for a job that runs it later. Raises what running it now would, as far as that can be told."""
+        filters = row_filters(workspace, grants)
+        composer = Composer(workspace, request.parameters, services=self._services(), filters=filters)
+        text, format_name = split_format(composer.rendered(self._limited(request.q or "")))
+        if format_name is not None:
+            raise SqlError("FORMAT cannot be used here.")
+        parameters = {**request.parameters, **self._require_reads(workspace, grants, text, None)}
+        Composer(workspace, parameters, services=self._services(), filters=filters).select(text)
+        return ReadableSelect(text, parameters, filters)
 
     def _limited(self, sql: str) -> str:
         size_bytes = len(sql.encode())

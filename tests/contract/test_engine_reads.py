@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Limits, Query
+from birdhouse.engine.types import Lane, Limits, Query
 from birdhouse.errors import (
     BirdhouseError,
     Busy,
@@ -230,3 +230,22 @@ async def test_the_queue_has_an_end(engine: Engine) -> None:
         task.cancel()
     await asyncio.wait(tasks)
     assert await value(engine, "1") == 1
+
+
+async def test_a_statement_takes_bound_values_and_its_errors_do_not_tell_them(engine: Engine) -> None:
+    table = "`default`.`bound_values`"
+    await engine.execute(f"CREATE OR REPLACE TABLE {table} (a String) ENGINE = Memory")
+    value_given = "it's a 'hush'\\ \t{b: String}"
+    statement = f"INSERT INTO {table} SELECT {{a: String}} FROM numbers(2)"
+    await engine.execute(statement, lane=Lane.JOB, parameters={"a": value_given})
+    stored = await engine.select(Query(f"SELECT DISTINCT a = {{a: String}} FROM {table}", "TSV", {"a": value_given}))
+    assert stored.body == b"1\n"
+    for run in (
+        engine.execute(f"INSERT INTO {table} SELECT toUInt8({{a: String}})", parameters={"a": "hush-hush"}),
+        engine.select(Query("SELECT toUInt8({a: String})", parameters={"a": "hush-hush"})),
+        engine.select(Query("SELECT throwIf(1, {a: String})", parameters={"a": "prefix hush-hush"})),
+    ):
+        with pytest.raises(SqlError) as refused:
+            await run
+        assert "hush" not in str(refused.value) and "secret" in str(refused.value) and refused.value.code
+    await engine.execute(f"DROP TABLE {table}")

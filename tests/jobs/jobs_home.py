@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from birdhouse.deploy import ddl
 from birdhouse.deploy.deployer import Deployer
 from birdhouse.deploy.draft import Desired
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Insert, Lane, Limits, Progress, Query, Statistics
+from birdhouse.engine.types import NO_PARAMETERS, Insert, Lane, Limits, Progress, Query, Statistics
 from birdhouse.jobs.copy import CopyRunner, copy_payload
 from birdhouse.jobs.delete import DeleteRunner
 from birdhouse.jobs.gate import WriteGate
@@ -50,9 +50,12 @@ class WatchedGate(WriteGate):
         lane: Lane = Lane.CONTROL,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         on_progress: Callable[[Progress], None] | None = None,
+        parameters: Mapping[str, str] = NO_PARAMETERS,
     ) -> Statistics:
         await self._call(self.before, statement)
-        done = await super().execute(statement, lane=lane, limits=limits, on_progress=on_progress)
+        done = await super().execute(
+            statement, lane=lane, limits=limits, on_progress=on_progress, parameters=parameters
+        )
         await self._call(self.after, statement)
         return done
 

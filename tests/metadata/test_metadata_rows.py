@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import select, text
 from workspaces import EVENTS, NOW, SUMS, pipe, workspace_of
 
 from birdhouse.access.scopes import Scope, ScopeType
 from birdhouse.access.store import TokenStore
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.connections.connections import Connections
 from birdhouse.catalog.tags import Tags
+from birdhouse.catalog.variables.variables import Variables
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import ManualClock
 from birdhouse.errors import Conflict
@@ -20,11 +24,14 @@ from birdhouse.jobs.rounds import Progress
 from birdhouse.jobs.store import add as add_job
 from birdhouse.jobs.store import save_progress
 from birdhouse.metadata import rows as module
+from birdhouse.metadata.cipher import Cipher
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
 from birdhouse.metadata.migrations import MIGRATIONS, Migration
 from birdhouse.metadata.rows import OF_THE_SERVER, Rows, export_rows, new_names, owned_tables, renamed, upgraded
 from birdhouse.metadata.schema import jobs, metadata
+
+KEY = Fernet.generate_key()
 
 FILES = {
     "events.datasource": EVENTS,
@@ -39,7 +46,10 @@ class Server:
         self.clock = ManualClock(datetime(2024, 5, 1, tzinfo=UTC))
         self.database = Database.open("sqlite://")
         migrate(self.database)
-        self.catalog = Catalog(self.database, self.clock)
+        cipher = Cipher(KEY)
+        self.catalog = Catalog(self.database, self.clock, cipher=cipher)
+        self.connections = Connections(self.database, self.catalog, cipher, self.clock)
+        self.variables = Variables(self.database, self.catalog, cipher, self.clock)
         self.tokens = TokenStore(self.database, self.clock)
         self.tags = Tags(self.database)
 
@@ -50,6 +60,9 @@ class Server:
         await self.tokens.create_defaults(before.id)
         await self.tokens.create(before.id, "reader", [Scope(ScopeType.DATASOURCES_READ, "events", "amount > 1")])
         await self.tags.add(before.id, "core", "events")
+        broker = {"kafka_bootstrap_servers": "broker:9092", "kafka_sasl_plain_password": "hush"}
+        await self.connections.create(before.id, "broker", "kafka", broker)
+        await self.variables.create(before.id, "pepper", f"hush of {name}", edited_by="reader")
         job = Job(f"job of {name}", before.id, "copy", JobStatus.DONE, NOW, NOW, {})
         await self.database.run(lambda connection: add_job(connection, job))
         total = self.catalog.workspace(before.id).pipe("total").id
@@ -85,7 +98,8 @@ async def test_the_rows_of_a_workspace_are_all_that_is_about_it_and_nothing_else
     first, second = await server.add("first"), await server.add("second")
     rows, others = await server.rows(first), await server.rows(second)
     assert {name for name, each in rows.items() if each} == {
-        "workspaces", "resources", "nodes", "tokens", "token_scopes", "tags", "tag_resources", "schedules",
+        "workspaces", "resources", "nodes", "tokens", "token_scopes", "tags", "tag_resources", "connections",
+        "variables", "schedules",
     } == {table.name for table in owned_tables()}  # fmt: skip
     assert {name: len(each) for name, each in rows.items()} == {name: len(each) for name, each in others.items()}
     assert not {str(row) for each in rows.values() for row in each} & {
@@ -98,8 +112,10 @@ async def test_a_workspace_that_is_adopted_elsewhere_is_the_same(server: Server)
     rows = await server.rows(workspace)
     other = Server()
     adopted = await other.catalog.adopt(rows)
-    assert adopted == Workspace(workspace.id, "w", workspace.database, adopted.resources, adopted.version)
-    assert adopted.resources == workspace.resources
+    assert adopted == replace(workspace, version=adopted.version)
+    assert adopted.variables == {"pepper": "hush of w"} and list(adopted.connections) == ["broker"]
+    assert await other.connections.secrets(adopted.connections["broker"].id) == {"kafka_sasl_plain_password": "hush"}
+    assert "hush" not in str(rows)
     assert await other.rows(adopted) == rows
     assert await other.token(adopted) == await server.token(workspace)
     assert other.catalog.named("w") is adopted

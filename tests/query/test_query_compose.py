@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from workspaces import EVENTS, pipe, workspace_of
 
@@ -104,3 +106,33 @@ def test_a_template_error_names_its_node() -> None:
     with pytest.raises(TemplateError) as caught:
         Composer(workspace, {"n": "abc"}).pipe(workspace.pipe("p"))
     assert caught.value.message == "Template Syntax Error: Error validating 'abc' to type Int32"
+
+
+SECRET = "%\n    SELECT count() AS n FROM events WHERE user != {{tb_secret('k')}}"
+
+
+def test_a_secret_is_a_bound_value_under_a_name_of_its_own() -> None:
+    workspace = replace(workspace_of({**FILES, "hidden.pipe": pipe(SECRET)}), variables={"k": "hush"})
+    first, second = (Composer(workspace, {}).pipe(workspace.pipe("hidden")) for _ in range(2))
+    for each in (first, second):
+        ((name, value),) = each.query_parameters.items()
+        assert value == "hush" and name != "k" and f"{{{name}:String}}" in each.sql.replace(" ", "")
+        assert "hush" not in each.sql
+    assert first.query_parameters.keys() != second.query_parameters.keys()
+
+
+def test_a_caller_has_no_secrets_unless_they_are_given() -> None:
+    workspace = replace(workspace_of({**FILES, "hidden.pipe": pipe(SECRET)}), variables={"k": "hush"})
+    sql = "%SELECT length({{tb_secret('k')}}) AS n"
+    with pytest.raises(TemplateError, match="Cannot access secret 'k'"):
+        Composer(workspace, {}).select(sql)
+    assert "hush" in Composer(workspace, {}, secrets=workspace.variables).select(sql).query_parameters.values()
+    beside = Composer(workspace, {}).select("SELECT n, {k: String} AS stolen FROM hidden")
+    assert "k" not in beside.query_parameters and list(beside.query_parameters.values()) == ["hush"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_missing_secret_is_told(check: bool) -> None:
+    with pytest.raises(TemplateError, match="Cannot access secret 'k'"):
+        workspace = workspace_of({**FILES, "hidden.pipe": pipe(SECRET)})
+        Composer(workspace, {}, check=check).pipe(workspace.pipe("hidden"))

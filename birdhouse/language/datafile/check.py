@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from birdhouse.errors import DatafileError, InvalidInput
 from birdhouse.language.cron import ON_DEMAND, ONCE, cron
+from birdhouse.language.datafile.export import is_file_path
+from birdhouse.language.datafile.export import problems as export_problems
 from birdhouse.language.datafile.lines import Place
 from birdhouse.language.datafile.model import (
     Column,
@@ -355,10 +357,15 @@ def _export(node: Node, here: str) -> Iterator[Problem]:
     elif service.lower() not in EXPORT_SERVICES:
         hint = f"Write one of {', '.join(EXPORT_SERVICES)}."
         yield Problem(f"Unknown EXPORT_SERVICE '{service}'", hint, (f"{here} EXPORT_SERVICE", here))
-    target = "export_kafka_topic" if service.lower() == "kafka" else "export_bucket_uri"
-    for option in ("export_connection_name", target):
+    is_kafka = service.lower() == "kafka"
+    is_local = is_file_path(node.options.get("export_bucket_uri", ""))
+    target = "export_kafka_topic" if is_kafka else "export_bucket_uri"
+    for option in (target,) if is_local else ("export_connection_name", target):
         if service and not node.options.get(option):
             yield _needs(node, here, option.upper())
+    if not is_kafka and service.lower() in EXPORT_SERVICES:
+        for option, message, hint in export_problems(node.options):
+            yield Problem(message, hint, (f"{here} {option.upper()}", here))
     yield from _schedule(node.options.get("export_schedule") or None, here, "EXPORT_SCHEDULE")
 
 

@@ -7,8 +7,9 @@ the engine's newer parser never sees the client's text. The engine adds `readonl
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, takewhile
 
 from birdhouse.errors import SqlError
 from birdhouse.language.sql.parser import (
@@ -57,6 +58,52 @@ def check_select(sql: str, *, functions_allowed: Collection[str] = GENERAL_TABLE
         table_functions=frozenset(function for _, _, function in references if function),
         format=output_format,
     )
+
+
+def selects_parameter(sql: str) -> bool:
+    """Whether a SELECT, or one inside it, gives a query parameter as a column of its result.
+
+    A parameter that is only used for one, as in decrypt(), does not count.
+    """
+    return any(
+        part.text.startswith("QueryParameter ")
+        for select in _all(_tree(sql))
+        if select.text.startswith("SelectQuery ")
+        for part in _result(select)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A node of the syntax tree and what is below it."""
+
+    text: str
+    parts: list[_Part]
+
+
+def _tree(sql: str) -> list[_Part]:
+    path = [_Part("", [])]
+    for line in syntax_tree(sql):
+        text = line.lstrip()
+        del path[len(line) - len(text) + 1 :]
+        path[-1].parts.append(part := _Part(text, []))
+        path.append(part)
+    return path[0].parts
+
+
+def _all(parts: Iterable[_Part]) -> Iterator[_Part]:
+    for part in parts:
+        yield part
+        yield from _all(part.parts)
+
+
+def _result(select: _Part) -> Iterator[_Part]:
+    """The columns of a SELECT: its last list before FROM, a WITH being in front of it; casts are looked through."""
+    lists = list(takewhile(lambda part: part.text.startswith("ExpressionList "), select.parts))
+    has_from = len(lists) < len(select.parts) and select.parts[len(lists)].text.startswith("TablesInSelectQuery ")
+    for part in chain.from_iterable(each.parts for each in (lists[-1:] if has_from else lists)):
+        is_cast = part.text.startswith(("Function CAST ", "Function toString "))
+        yield from part.parts[0].parts[:1] if is_cast and part.parts else (part,)
 
 
 def check_expression(text: str) -> str:

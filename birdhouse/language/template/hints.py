@@ -66,6 +66,7 @@ def tb_secret(run: Run, x: Any, default: Any = None) -> Any:
             run.query_parameters[name] = run.secrets[name]
             return Symbol("{" + name + ": String}")
         if default is None and run.check:
+            run.missing_secrets.add(name)
             return Symbol("{" + name + ": String}")
     if default is not None:
         return default

@@ -83,6 +83,8 @@ class Rendered:
     hints: Hints
     used: frozenset[str]
     """The given parameters that the template names: all that the SQL can depend on."""
+    missing_secrets: frozenset[str]
+    """Secrets without a value or default. With `check` alone; else a missing one is an error."""
 
 
 def is_template(sql: str) -> bool:
@@ -145,6 +147,7 @@ def render(
         run.query_parameters,
         _NO_HINTS if run.hints is None else Hints(**run.hints),
         template.names.intersection(parameters),
+        frozenset(run.missing_secrets),
     )
 
 

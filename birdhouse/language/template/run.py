@@ -40,6 +40,7 @@ class Run:
         "deadline",
         "hints",
         "iterations",
+        "missing_secrets",
         "names",
         "out",
         "query_parameters",
@@ -62,6 +63,7 @@ class Run:
         self.deadline = perf_counter() + RENDER_SECONDS_MAX
         self.hints: dict[str, Any] | None = None
         self.query_parameters: dict[str, str] = {}
+        self.missing_secrets: set[str] = set()
 
     def missing(self, name: str, line: int) -> Placeholder | None:
         return Placeholder(name, line) if self.check else None

@@ -9,7 +9,7 @@ import pytest
 
 from birdhouse.errors import SqlError
 from birdhouse.language.sql.size import DEPTH_MAX, SQL_BYTES_MAX
-from birdhouse.language.sql.statements import check_select, split_format
+from birdhouse.language.sql.statements import check_select, selects_parameter, split_format
 from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, TableRef
 
 ATTACKS = [
@@ -229,3 +229,25 @@ WIDE = {
 def test_wide_sql_is_not_taken_for_deep_sql(sql: str) -> None:
     assert len(sql) > DEPTH_MAX
     check_select(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("SELECT {k: String}", True),
+        ("SELECT 1 AS a, {k: String} AS s FROM t", True),
+        ("SELECT {k: String}::String AS s FROM t", True),
+        ("SELECT DISTINCT toString({k: String}) FROM t", True),
+        ("WITH 1 AS a SELECT a, {k: String} FROM t", True),
+        ("SELECT * FROM (SELECT {k: String} AS s) AS x", True),
+        ("SELECT 1 UNION ALL SELECT {k: String}", True),
+        ("SELECT (SELECT {k: String})", True),
+        ("SELECT a FROM t WHERE a = {k: String}", False),
+        ("SELECT decrypt('aes-256-gcm', c, {k: String}) FROM t", False),
+        ("WITH {k: String} AS key SELECT decrypt('aes-256-gcm', c, key) FROM t", False),
+        ("SELECT * FROM postgresql('h:1', 'd', 't', 'u', {k: String})", False),
+        ("SELECT '{k: String}' AS text FROM t GROUP BY text", False),
+    ],
+)
+def test_a_parameter_that_is_a_column_of_the_result_is_found(sql: str, shown: bool) -> None:
+    assert selects_parameter(sql) is shown

@@ -1,0 +1,1 @@
+"""Where the connections of the workspaces are kept, with credentials that nobody gets back."""

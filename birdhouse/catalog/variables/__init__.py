@@ -1,0 +1,1 @@
+"""Variables: secrets of a workspace that templates use by name, with `tb_secret` or `tb_var`."""
