@@ -42,6 +42,9 @@ def test(
     ] = False,
     update: Annotated[bool, typer.Option("--update", help="Write what the tests answer into their results.")] = False,
     junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail tests that take more time, or read more, than they say.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the new server running until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
@@ -61,6 +64,8 @@ def test(
         if not host or prepare:
             _prepare(client, folder)
         outcomes = _run(cases, Place(folder, server.host, server.token, client))
+        if strict:
+            outcomes = [replace(each, message=each.message or each.note) for each in outcomes]
         texts = updated_texts(outcomes) if update else {}
         if junit_file is not None:
             junit_file.write_bytes(junit(outcomes, [_difference(each) for each in outcomes], folder.absolute().name))
@@ -124,6 +129,8 @@ def _show(outcomes: Sequence[Outcome], texts: Texts, seconds: float) -> None:
             output.wrong(f"{title(each.case)} ({each.seconds:.2f} s): {each.message}")
             if each.expected is not None and each.actual is not None:
                 output.difference(each.expected, each.actual, "expected", "actual")
+        elif each.note:
+            output.note(f"{title(each.case)}: {each.note}")
     for path, (before, after) in texts.items():
         output.difference(before, after, str(path), f"{path} (written)")
     failed = sum(not _is_settled(each, texts) for each in outcomes)
@@ -145,6 +152,7 @@ def _as_json(outcomes: Sequence[Outcome], texts: Texts) -> dict[str, object]:
                 "passed": each.passed,
                 "seconds": round(each.seconds, 3),
                 "message": each.message,
+                "note": each.note,
                 "diff": _difference(each).splitlines(),
             }
             for each in outcomes

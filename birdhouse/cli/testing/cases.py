@@ -48,7 +48,7 @@ class EndpointTest:
 
 @dataclass(frozen=True, slots=True)
 class QualityTest:
-    """Passes when the query finds no rows, in the time and with the bytes read that it is allowed."""
+    """Passes when the query finds no rows. Beyond its limits it passes with a note."""
 
     name: str
     file: Path
@@ -108,7 +108,7 @@ def _in_yaml(path: Path) -> Iterator[Case]:
         line = root.start_mark.line + 1
         raise DatafileError("A file of tests is a list", file=str(path), line=line, hint="Start each test with a dash.")
     for node in root.value:
-        yield _case(_Entry(path, node))
+        yield from _cases(_Entry(path, node))
 
 
 class _Entry:
@@ -141,16 +141,17 @@ def _value(node: yaml.Node) -> Any:
         loader.dispose()
 
 
-def _case(entry: _Entry) -> Case:
+def _cases(entry: _Entry) -> Iterator[Case]:
     content = entry.content
     if not isinstance(content, dict) or not content:
         raise entry.error("A test is a mapping", "Write `- name: …`, or `- the_name:` with its keys indented below it.")
-    if "name" in content:
-        return _endpoint_test(entry, content)
-    name, inner = next(iter(content.items()))
-    if len(content) != 1 or not isinstance(inner, dict):
-        raise entry.error(f"The test '{name}' has to be the only key of its entry, with a mapping below it")
-    return _quality_test(entry, str(name), inner)
+    if isinstance(content.get("name"), str):
+        yield _endpoint_test(entry, content)
+        return
+    for name, inner in content.items():
+        if not isinstance(inner, dict):
+            raise entry.error(f"'{name}' is no test", "Write `- the_name:` with sql: or pipe: indented below it.")
+        yield _quality_test(entry, str(name), inner)
 
 
 def _endpoint_test(entry: _Entry, content: dict[str, Any]) -> EndpointTest:

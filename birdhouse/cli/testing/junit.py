@@ -33,6 +33,8 @@ def junit(outcomes: Sequence[Outcome], details: Sequence[str], suite: str) -> by
         if not outcome.passed:
             failure = ElementTree.SubElement(case, "failure", message=_clean(outcome.message))
             failure.text = _clean(detail)
+        if outcome.note:
+            ElementTree.SubElement(case, "system-out").text = _clean(outcome.note)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from birdhouse.cli.testing.cases import OK, Case, EndpointTest, QualityTest, ScriptTest
 from birdhouse.client import Client
@@ -25,13 +25,17 @@ ROWS_SHOWN_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`message` says why it failed, or is empty. Where texts were compared, they are `expected` and `actual`."""
+    """`message` says why it failed, or is empty. Where texts were compared, they are `expected` and `actual`.
+
+    `note` is about limits of time and bytes: as for the official client, going beyond them is no failure.
+    """
 
     case: Case
     seconds: float
     message: str = ""
     expected: str | None = None
     actual: str | None = None
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -65,13 +69,17 @@ def run_all(cases: Sequence[Case], place: Place, progress: Callable[[int], None]
 def run_case(case: Case, place: Place) -> Outcome:
     begin = time.perf_counter()
     try:
-        message, expected, actual = _run(case, place)
+        result = _run(case, place)
     except BirdhouseError as error:
-        message, expected, actual = str(error), None, None
-    return Outcome(case, time.perf_counter() - begin, message, expected, actual)
+        result = _Result(str(error))
+    return Outcome(case, time.perf_counter() - begin, *result)
 
 
-_Result = tuple[str, str | None, str | None]
+class _Result(NamedTuple):
+    message: str = ""
+    expected: str | None = None
+    actual: str | None = None
+    note: str = ""
 
 
 def _run(case: Case, place: Place) -> _Result:
@@ -79,7 +87,7 @@ def _run(case: Case, place: Place) -> _Result:
         return _script(case, place)
     if isinstance(case, EndpointTest):
         return _endpoint(case, place)
-    return _quality(case, place), None, None
+    return _quality(case, place)
 
 
 def _script(case: ScriptTest, place: Place) -> _Result:
@@ -96,32 +104,32 @@ def _script(case: ScriptTest, place: Place) -> _Result:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"The script took longer than {SCRIPT_SECONDS_MAX:.0f} s", None, None
+        return _Result(f"The script took longer than {SCRIPT_SECONDS_MAX:.0f} s")
     printed = done.stdout + done.stderr
     if not case.expected.is_file():
-        return f"There is no {case.expected.name} to compare with; --update writes it", "", printed
+        return _Result(f"There is no {case.expected.name} to compare with; --update writes it", "", printed)
     expected = case.expected.read_text("utf-8")
     if _lines(expected) in (_lines(done.stdout), _lines(printed)):
-        return "", None, None
+        return _Result()
     ending = f", and the script ended with {done.returncode}" if done.returncode else ""
-    return f"It prints something else{ending}", expected, printed
+    return _Result(f"It prints something else{ending}", expected, printed)
 
 
 def _endpoint(case: EndpointTest, place: Place) -> _Result:
     answer = place.client.answer(f"/v0/pipes/{case.pipe}.ndjson", case.parameters)
     actual = answer.text if answer.status == OK else _error(answer.text)
     if answer.status != case.status:
-        return f"The endpoint answers {answer.status} instead of {case.status}: {actual.strip()}", None, None
+        return _Result(f"The endpoint answers {answer.status} instead of {case.status}: {actual.strip()}")
     if case.expected is None and answer.status == OK:
-        return "It has no expected_result; --update writes it", "", actual
+        return _Result("It has no expected_result; --update writes it", "", actual)
     if case.expected is None or _values(case.expected) == _values(actual):
-        return "", None, None
+        return _Result()
     if answer.status != OK and case.expected.strip() in actual:  # the rest of a message says where it happened
-        return "", None, None
-    return "It answers something else", case.expected, actual
+        return _Result()
+    return _Result("It answers something else", case.expected, actual)
 
 
-def _quality(case: QualityTest, place: Place) -> str:
+def _quality(case: QualityTest, place: Place) -> _Result:
     parameters = dict(case.parameters)
     if case.pipe:
         path = f"/v0/pipes/{case.pipe}.json"
@@ -132,16 +140,20 @@ def _quality(case: QualityTest, place: Place) -> str:
         parameters["q"] = f"SELECT * FROM (\n{case.sql}\n) LIMIT {ROWS_ASKED_MAX} FORMAT JSON"
     answer = place.client.answer(path, tuple(parameters.items()), method="POST")
     if answer.status != OK:
-        return _error(answer.text)
+        return _Result(_error(answer.text))
     content = json.loads(answer.text)
-    return "; ".join(_broken_rules(case, content["data"], content.get("statistics", {})))
+    return _Result(_rows_told(content["data"]), note="; ".join(_beyond_limits(case, content.get("statistics", {}))))
 
 
-def _broken_rules(case: QualityTest, rows: list[Any], statistics: dict[str, Any]) -> Iterable[str]:
-    if rows:
-        shown = ", ".join(json.dumps(row, ensure_ascii=False) for row in rows[:ROWS_SHOWN_MAX])
-        count = f"{len(rows)}{' or more' if len(rows) >= ROWS_ASKED_MAX else ''}"
-        yield f"It finds {count} row{'s' if len(rows) > 1 else ''}: {shown}"
+def _rows_told(rows: list[Any]) -> str:
+    if not rows:
+        return ""
+    shown = ", ".join(json.dumps(row, ensure_ascii=False) for row in rows[:ROWS_SHOWN_MAX])
+    count = f"{len(rows)}{' or more' if len(rows) >= ROWS_ASKED_MAX else ''}"
+    return f"It finds {count} row{'s' if len(rows) > 1 else ''}: {shown}"
+
+
+def _beyond_limits(case: QualityTest, statistics: dict[str, Any]) -> Iterable[str]:
     elapsed, bytes_read = statistics.get("elapsed", 0.0), statistics.get("bytes_read", 0)
     if case.seconds_max is not None and elapsed > case.seconds_max:
         yield f"It takes {elapsed:.3f} s, and max_time is {case.seconds_max:g}"
