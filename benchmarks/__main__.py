@@ -21,6 +21,7 @@ NAMES = (
     "start_time",
     "deploy_insights",
     "git_import",
+    "bucket_refresh",
     "copy_rows",
 )
 

@@ -85,9 +85,9 @@ class Server:
             raise SystemExit(f"POST {path}: {answer.status} {content.decode()}")
         return json.loads(content) if content else None
 
-    def copy(self, pipe: str) -> dict[str, Any]:
+    def copy(self, pipe: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Runs a copy pipe to its end; the job."""
-        job_id = self.client.run_copy(pipe)
+        job_id = self.client.run_copy(pipe, parameters)
         deadline = time.monotonic() + COPY_SECONDS_MAX
         while (job := self.client.job(job_id))["status"] not in ("done", "error", "cancelled"):
             if time.monotonic() > deadline:
