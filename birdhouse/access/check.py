@@ -106,7 +106,10 @@ class Grants:
         return self._may_generally(ScopeType.WORKSPACE_READ_ALL, "read everything in the workspace")
 
     def may_read_organization(self) -> Decision:
-        return self._may_generally(ScopeType.ORG_DATASOURCES_READ, "read organization.*")
+        """What other workspaces do is not an admin's of this one to see."""
+        if self.is_user or self._has(ScopeType.ORG_DATASOURCES_READ):
+            return ALLOWED
+        return self._refused(ScopeType.ORG_DATASOURCES_READ, "read organization.*")
 
     def may_administer(self) -> Decision:
         return ALLOWED if self.is_admin else self._refused(ScopeType.ADMIN, "administer the workspace")
@@ -114,8 +117,15 @@ class Grants:
     def may_manage_tokens(self, scopes: Iterable[Scope] = ()) -> Decision:
         """Creating, seeing, changing and deleting a token with these scopes.
 
-        Only an admin may do so with a token that is more than TOKENS itself allows: nobody lifts themselves.
+        Only an admin may do so with a token that is more than TOKENS itself allows, and only a person with one that
+        sees other workspaces: nobody lifts themselves.
         """
+        scopes = tuple(scopes)
+        if any(scope.type is ScopeType.ORG_DATASOURCES_READ for scope in scopes) and not self.is_user:
+            return Refused(
+                f"The token {self.token_name!r} may not see or give the scope {ScopeType.ORG_DATASOURCES_READ}.",
+                f"{ScopeType.ADMIN_USER} of the user token",
+            )
         if any(scope.type in ADMIN_TYPES for scope in scopes) and not self.is_admin:
             return self._refused(ScopeType.ADMIN, "see or give an admin token")
         return self._may_generally(ScopeType.TOKENS, "manage tokens")

@@ -169,8 +169,8 @@ def _options(job: Job) -> dict[str, str]:
 
 
 def _datasource(job: Job) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = job.payload.get("datasource") or {}
-    return found
+    found = job.payload.get("datasource")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _seconds(job: Job) -> float:

@@ -150,8 +150,9 @@ class Recorder:
             try:
                 following = await self._followers[type(row)](row)
             except BirdhouseError as error:
-                log.warning("row_not_followed", table=row.TABLE, error=str(error))
-                continue
+                log.warning("rows_not_followed", rows=1 + len(self._followed), error=str(error))
+                self._followed.clear()
+                return
             for each in following:
                 self._put(each)
 

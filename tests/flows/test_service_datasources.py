@@ -45,20 +45,27 @@ def ok(answer: Any) -> Any:
     return answer
 
 
+@pytest.fixture(scope="module")
+def person(server: Server) -> str:
+    """The user token, which alone may see other workspaces."""
+    return str(server.get("/tokens").json()["user_token"])
+
+
 def make(server: Server, name: str) -> None:
     ok(server.post("/v0/datasources", data={"name": name, "schema": SCHEMA}))
 
 
 @pytest.mark.parametrize("table", documented())
-def test_a_table_has_the_documented_columns(server: Server, table: str) -> None:
-    meta = ok(server.get("/v0/sql", params={"q": f"SELECT * FROM {table} LIMIT 0 FORMAT JSON"})).json()["meta"]
+def test_a_table_has_the_documented_columns(server: Server, person: str, table: str) -> None:
+    query = {"q": f"SELECT * FROM {table} LIMIT 0 FORMAT JSON"}
+    meta = ok(server.get("/v0/sql", params=query, token=person)).json()["meta"]
     assert [f"{column['name']} {column['type']}" for column in meta] == documented()[table]
 
 
 @pytest.mark.parametrize(
     ("scopes", "readable"),
     [
-        (["ADMIN"], {"tinybird", "organization"}),
+        (["ADMIN"], {"tinybird"}),
         (["WORKSPACE:READ_ALL"], {"tinybird"}),
         (["ORG_DATASOURCES:READ"], {"organization"}),
         (["DATASOURCES:READ:@"], set()),
@@ -66,23 +73,31 @@ def test_a_table_has_the_documented_columns(server: Server, table: str) -> None:
     ],
 )
 def test_only_tokens_that_may_read_everything_read_them(
-    server: Server, name: str, scopes: list[str], readable: set[str]
+    server: Server, person: str, name: str, scopes: list[str], readable: set[str]
 ) -> None:
     make(server, name)
-    token = server.token(f"t_{name}", *(scope.replace("@", name) for scope in scopes))
+    wanted = [("name", f"t_{name}"), *(("scope", scope.replace("@", name)) for scope in scopes)]
+    token = ok(server.post("/v0/tokens", params=wanted, token=person)).json()["token"]
     for namespace in ("tinybird", "organization"):
         sql = f"SELECT count() FROM {namespace}.jobs_log"
         answer = server.get("/v0/sql", params={"q": sql}, token=token)
         assert answer.status_code == (200 if namespace in readable else 403), namespace
 
 
-def test_a_name_that_is_none_is_told_with_the_nearest(server: Server) -> None:
+def test_an_admin_of_one_workspace_gives_nobody_the_record_of_all(server: Server, name: str) -> None:
+    wanted = {"name": f"t_{name}", "scope": "ORG_DATASOURCES:READ"}
+    refused = server.post("/v0/tokens", params=wanted)
+    assert refused.status_code == 403
+    assert "may not see or give the scope ORG_DATASOURCES:READ" in refused.json()["error"]
+
+
+def test_a_name_that_is_none_is_told_with_the_nearest(server: Server, person: str) -> None:
     for table, hint in (
         ("tinybird.job_log", "Did you mean 'tinybird.jobs_log'?"),
         ("organization.workspace", "Did you mean 'organization.workspaces'?"),
         ("tinybird.xyz", "There are block_log, datasources_ops_log, "),
     ):
-        answer = server.get("/v0/sql", params={"q": f"SELECT * FROM {table}"})
+        answer = server.get("/v0/sql", params={"q": f"SELECT * FROM {table}"}, token=person)
         assert answer.status_code == 400
         assert f"'{table}' not found" in answer.json()["error"] and hint in answer.json()["error"]
 
@@ -136,9 +151,10 @@ def test_a_pipe_cannot_pass_on_what_other_workspaces_do(server: Server, name: st
     assert "'organization.pipe_stats_rt' cannot be read in a pipe" in answer.json()["error"]
 
 
-def test_the_organization_knows_its_workspace(server: Server) -> None:
+def test_the_organization_knows_its_workspace(server: Server, person: str) -> None:
     refreshed(server)
-    (workspace,) = server.sql("SELECT * FROM organization.workspaces")
+    query = {"q": "SELECT * FROM organization.workspaces FORMAT JSON"}
+    (workspace,) = ok(server.get("/v0/sql", params=query, token=person)).json()["data"]
     own = server.get("/v0/workspace").json()
     assert (workspace["workspace_id"], workspace["name"], workspace["plan"]) == (own["id"], own["name"], own["plan"])
 

@@ -63,37 +63,39 @@ def today(second: int, days_ago: int = 0) -> datetime:
     return midnight - timedelta(days=days_ago) + timedelta(seconds=second)
 
 
-STATUSES = {
-    "done": ([Copy("p", today(1))], "ok"),
-    "failed": ([Copy("p", today(1), "error", "no memory")], "error"),
-    "cancelled": ([Copy("p", today(1), "cancelled")], "cancelled"),
-    "working": ([Copy("p", today(1), "working")], "working"),
-    "waiting": ([Copy("p", today(1), "waiting")], "queued"),
-    "cancelling": ([Copy("p", today(1), "cancelling")], "working"),
-    "the latest counts": ([Copy("p", today(1)), Copy("p", today(2), "error", "no memory")], "error"),
-    "refused once": ([Copy("p", today(1)), Copy("p", today(2), "error", REFUSED)], "queued"),
-    "refused twice": (
-        [Copy("p", today(1)), Copy("p", today(2), "error", REFUSED), Copy("p", today(3), "error", REFUSED)],
-        "queued",
-    ),
-    "refused three times": ([Copy("p", today(number), "error", REFUSED) for number in range(3)], "error"),
-    "refused three times, on two days": (
-        [Copy("p", today(number, days_ago=1), "error", REFUSED) for number in range(2)]
-        + [Copy("p", today(1), "error", REFUSED)],
-        "error",
-    ),
-    "failed after it was refused": (
-        [*(Copy("p", today(number), "error", REFUSED) for number in range(2)), Copy("p", today(3))],
-        "ok",
-    ),
-    "not today": ([Copy("p", today(1, days_ago=1))], None),
-    "a pipe that is left out": ([Copy("members_with_location", today(1))], None),
-}
+def cases() -> dict[str, tuple[list[Copy], str | None]]:
+    """Copies of today, and the status that the pipe has then. Made when a test runs: midnight may come."""
+    return {
+        "done": ([Copy("p", today(1))], "ok"),
+        "failed": ([Copy("p", today(1), "error", "no memory")], "error"),
+        "cancelled": ([Copy("p", today(1), "cancelled")], "cancelled"),
+        "working": ([Copy("p", today(1), "working")], "working"),
+        "waiting": ([Copy("p", today(1), "waiting")], "queued"),
+        "cancelling": ([Copy("p", today(1), "cancelling")], "working"),
+        "the latest counts": ([Copy("p", today(1)), Copy("p", today(2), "error", "no memory")], "error"),
+        "refused once": ([Copy("p", today(1)), Copy("p", today(2), "error", REFUSED)], "queued"),
+        "refused twice": (
+            [Copy("p", today(1)), Copy("p", today(2), "error", REFUSED), Copy("p", today(3), "error", REFUSED)],
+            "queued",
+        ),
+        "refused three times": ([Copy("p", today(number), "error", REFUSED) for number in range(3)], "error"),
+        "refused three times, on two days": (
+            [Copy("p", today(number, days_ago=1), "error", REFUSED) for number in range(2)]
+            + [Copy("p", today(1), "error", REFUSED)],
+            "error",
+        ),
+        "failed after it was refused": (
+            [*(Copy("p", today(number), "error", REFUSED) for number in range(2)), Copy("p", today(3))],
+            "ok",
+        ),
+        "not today": ([Copy("p", today(1, days_ago=1))], None),
+        "a pipe that is left out": ([Copy("members_with_location", today(1))], None),
+    }
 
 
-@pytest.mark.parametrize("case", STATUSES)
+@pytest.mark.parametrize("case", cases())
 async def test_the_latest_copy_of_today_has_one_status(home: Home, case: str) -> None:
-    copies, status = STATUSES[case]
+    copies, status = cases()[case]
     await log(home, copies)
     gauges = await asked(home, "monitoring_copy_pipe_executions")
     assert {gauge["name"] for gauge in gauges} <= {"copy_pipes_latest_execution_status"}
