@@ -78,9 +78,8 @@ def test_connections_to_google_storage_and_aws_roles_are_created(tb: Tb, server:
     tb("connection", "create", "gcs_hmac", *google)
     assert settings(server, "my_gcs")["gcs_hmac_access_id"] == "GOOG1"
     role = ("--role-arn", "arn:aws:iam::123456789012:role/x", "--region", "eu-west-1", "--connection-name", "my_role")
-    for policy in ("read", "write"):
-        tb("connection", "create", "s3_iamrole", *role[:-1], f"my_role_{policy}", "--policy", policy)
-        assert settings(server, f"my_role_{policy}")["s3_iamrole_region"] == "eu-west-1"
+    tb("connection", "create", "s3_iamrole", *role, "--policy", "read")
+    assert settings(server, "my_role")["s3_iamrole_region"] == "eu-west-1"
 
 
 @pytest.mark.parametrize(
@@ -206,8 +205,6 @@ def test_a_kafka_pipe_is_pushed_without_its_connection_and_a_run_says_so(tb: Tb,
     ("line", "message"),
     [
         ("EXPORT_FILE_TEMPLATE {nn}", "names no column of the result: 'nn' (in node 'n' of pipe 'wrong'"),
-        ("EXPORT_FILE_TEMPLATE ../x", "begin with a dot"),
-        ("EXPORT_FORMAT xml", "There is no format 'xml' for a sink"),
         ("EXPORT_SCHEDULE 61 * * * *", "is not a cron expression"),
     ],
 )
