@@ -17,7 +17,7 @@ from birdhouse.jobs.budget import budget, within
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
 from birdhouse.jobs.queue import Run
-from birdhouse.jobs.staging import Size, Staging, has_gathered, size
+from birdhouse.jobs.staging import Size, Staging, has_gathered, size, table_uuid
 from birdhouse.language.datafile.model import NodeKind
 from birdhouse.language.datafile.run_options import run_options
 from birdhouse.language.sql.statements import check_expression
@@ -99,6 +99,10 @@ class CopyRunner:
         }
 
     async def _replace(self, run: Run, staging: Staging, target: TableName, workspace: Workspace, pipe: Pipe) -> Size:
+        if run.resumed and run.job.result.get("published_uuid") == await table_uuid(self._engine, target):
+            # It was interrupted after the swap. A pipe that reads its own target must not run twice.
+            await staging.drop("new")
+            return Size(run.job.result["published_rows"], run.job.result["published_bytes"])
         select = self._select(staging, workspace, pipe, run.job.payload)
         columns = [each.name for each in await staging.matched_columns(target, select)]
         new = await staging.create_like("new", target)
@@ -107,6 +111,8 @@ class CopyRunner:
         if not written.rows and run_options(pipe.output).refuse_empty:
             await self._refuse_empty(workspace, pipe)
         run.finalize()
+        uuid = await table_uuid(self._engine, new)
+        await run.keep(published_uuid=uuid, published_rows=written.rows, published_bytes=written.bytes)
         # Always in this order: a deployment, too, holds the workspace before it could hold inserts.
         async with self._catalog.changing(run.job.workspace_id), self._engine.held(target.database):
             await staging.exchange(new, target)

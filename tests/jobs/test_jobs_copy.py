@@ -81,7 +81,8 @@ async def test_a_reader_never_sees_a_replaced_target_empty_or_half(home: Home) -
     for _ in range(5):
         assert (await home.queue.finished((await home.copy("p")).id)).status is JobStatus.DONE
     reader.cancel()
-    await asyncio.gather(reader, return_exceptions=True)
+    (ending,) = await asyncio.gather(reader, return_exceptions=True)
+    assert isinstance(ending, asyncio.CancelledError), ending
     assert seen == {"200000"}
 
 
@@ -151,6 +152,48 @@ async def test_an_interrupted_copy_is_done_exactly_once_by_the_next_start(
     assert await home.ask("count(), uniqExact(a)", "target") == "3500\t3500"
     if mode == "append":
         assert await home.ask("count(), uniqExact(a)", "seen") == "3500\t3500"
+    assert await home.staging_tables() == []
+
+
+@pytest.mark.parametrize("rows", [3500, 0])
+async def test_an_append_that_was_interrupted_when_all_was_done_is_done(home: Home, rows: int) -> None:
+    await home.push(target=numbers_table("a"), p=copy_pipe(f"SELECT number AS a FROM numbers({rows})"))
+    reached, never = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await never.wait()
+
+    async def watch_the_last_drop() -> None:
+        home.gate.after["_rows` SYNC"] = hang
+
+    home.gate.after["INSERT INTO `"] = watch_the_last_drop  # the rows are gathered by then
+    job = await home.copy("p")
+    await reached.wait()
+    assert await home.staging_tables() == []
+    await home.restart()
+    ended = await home.queue.finished(job.id)
+    assert (ended.status, ended.statistics["row_count"]) == (JobStatus.DONE, rows), ended.error
+    assert await home.ask("count()", "target") == str(rows)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_replace_that_reads_its_own_target_runs_once_whatever_interrupts_it(home: Home, moment: str) -> None:
+    await home.push(target=numbers_table("a"), p=copy_pipe("SELECT a + 1 AS a FROM target", mode="replace"))
+    await home.append("target", "a", [1, 2])
+    reached, never = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await never.wait()
+
+    getattr(home.gate, moment)["EXCHANGE TABLES"] = hang
+    job = await home.copy("p")
+    await reached.wait()
+    await home.restart()
+    ended = await home.queue.finished(job.id)
+    assert (ended.status, ended.statistics["row_count"]) == (JobStatus.DONE, 2), ended.error
+    assert await home.ask("arraySort(groupArray(a))", "target") == "[2,3]"
     assert await home.staging_tables() == []
 
 
