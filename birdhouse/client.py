@@ -184,6 +184,11 @@ class Client:
             return []
         return found
 
+    def datasource(self, name: str) -> dict[str, Any]:
+        """Schema, engine and size."""
+        found: dict[str, Any] = self._json("GET", f"/v0/datasources/{quote(name, safe='')}")
+        return found
+
     def pipe_names(self) -> list[str]:
         answer = self._json("GET", "/v0/pipes", params={"attrs": "name", "node_attrs": "name"})
         return [pipe["name"] for pipe in answer["pipes"]]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from birdhouse.cli import output
+from birdhouse.cli import backup_check, output
 from birdhouse.cli.jobs import ended
 from birdhouse.cli.servers import DEFAULT_HOST, HostOption, server_at
 from birdhouse.client import ApiError, Client
@@ -30,6 +30,9 @@ Token = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Name = Annotated[str, typer.Argument(help="The backup.")]
+
+
+app.command("check")(backup_check.check)
 
 
 @app.command("create")
