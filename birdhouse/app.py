@@ -20,9 +20,13 @@ from birdhouse.catalog.variables.variables import Variables
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock, SystemClock
 from birdhouse.deploy.apply import finish_interrupted
+from birdhouse.deploy.backfill import BackfillRunner, Backfills
 from birdhouse.deploy.deployer import SERVICE_WORKSPACE, Deployer
+from birdhouse.deploy.evolve import Evolver
+from birdhouse.deploy.evolve_job import EvolveRunner
 from birdhouse.deploy.project import deploy_project
 from birdhouse.deploy.reconcile import drop_scratch_databases, reconcile
+from birdhouse.deploy.switch import put_back_interrupted
 from birdhouse.engine.chdb import ChdbConfig
 from birdhouse.engine.connect import open_engine
 from birdhouse.engine.protocol import Engine
@@ -174,6 +178,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     )
     files = Files(gate, settings.data_dir / "files")
     archives = _archives(settings)
+    evolver = Evolver(engine, catalog, clock)
 
     limits = Limits(seconds=settings.job_seconds_max, memory_bytes=settings.job_memory_bytes_max)
     runners: dict[str, Runner] = {
@@ -192,6 +197,8 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         JobKind.DELETE: DeleteRunner(gate, catalog, services, limits),
         JobKind.BACKUP: BackupRunner(gate, catalog, database, archives, clock, limits),
         JobKind.RESTORE: RestoreRunner(gate, catalog, archives, clock, limits, recorder.note),
+        JobKind.EVOLVE: EvolveRunner(gate, catalog, clock, evolver, limits, recorder.note),
+        JobKind.BACKFILL: BackfillRunner(gate, catalog, clock),
         JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
         JobKind.QUERY: SqlCopyRunner(gate, catalog, services, limits),
         JobKind.SINK: SinkRunner(gate, catalog, services, limits, buckets, settings.exports_directory),
@@ -231,6 +238,9 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         event_appends=event_appends,
         storage_samples=storage_samples,
         archives=archives,
+        layouts=gate.layouts,
+        evolver=evolver,
+        backfills=Backfills(engine, catalog, deployer, limits),
     )
 
 
@@ -241,8 +251,10 @@ async def _prepare(parts: Parts) -> None:
         if parts.catalog.named(name) is None:
             await parts.catalog.create_workspace(name)
     await drop_scratch_databases(parts.engine)
-    unfinished_jobs = [job.id for job in await parts.database.run(job_store.unfinished)]
+    jobs = await parts.database.run(job_store.unfinished)
+    unfinished_jobs = [job.id for job in jobs]
     drop_unfinished(parts.settings.exports_directory, unfinished_jobs)
+    await put_back_interrupted(parts.engine, parts.catalog, jobs)
     for workspace in parts.catalog.workspaces():
         await finish_interrupted(parts.engine, parts.catalog, workspace)
         await reconcile(parts.engine, workspace, unfinished_jobs)

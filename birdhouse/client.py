@@ -91,6 +91,32 @@ class Client:
         )
         return answer
 
+    def evolve(self, datasource: str, asked: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """The steps, and the job if it takes one. `asked` has the fields of the route."""
+        answer: dict[str, Any] = self._json(
+            "POST",
+            f"/v0/datasources/{quote(datasource, safe='')}/evolve",
+            params={"dry_run": str(dry_run).lower()},
+            json=dict(asked),
+        )
+        return answer
+
+    def begin_backfill(self, datasource: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._json("POST", self._backfill(datasource))
+        return answer
+
+    def finish_backfill(self, datasource: str, *, fewer: bool = False) -> dict[str, Any]:
+        """How many rows there were and have come, and the job."""
+        path = f"{self._backfill(datasource)}/finish"
+        answer: dict[str, Any] = self._json("POST", path, params={"fewer": str(fewer).lower()})
+        return answer
+
+    def abort_backfill(self, datasource: str) -> None:
+        self._json("DELETE", self._backfill(datasource))
+
+    def _backfill(self, datasource: str) -> str:
+        return f"/v0/datasources/{quote(datasource, safe='')}/backfill"
+
     def run_copy(self, pipe: str, parameters: Mapping[str, str] | None = None) -> str:
         """Starts a copy; the id of its job."""
         return str(self._json("POST", f"/v0/pipes/{pipe}/copy", params=parameters)["job"]["job_id"])
@@ -156,6 +182,11 @@ class Client:
             if error.status != FORBIDDEN:
                 raise
             return []
+        return found
+
+    def datasource(self, name: str) -> dict[str, Any]:
+        """Schema, engine and size."""
+        found: dict[str, Any] = self._json("GET", f"/v0/datasources/{quote(name, safe='')}")
         return found
 
     def pipe_names(self) -> list[str]:

@@ -127,6 +127,7 @@ async def truncate(call: Call) -> Response:
     datasource = call.workspace.datasource(call.name)
     started = time.perf_counter()
     try:
+        call.parts.layouts.refuse_while_rewritten(datasource.table, datasource.name)
         await truncate_table(call.parts.engine, datasource.table)
     except BirdhouseError as error:
         _note_truncate(call, datasource, time.perf_counter() - started, str(error))

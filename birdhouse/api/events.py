@@ -37,12 +37,13 @@ async def append(call: Call) -> Response:
     datasource = found if isinstance(found, DataSource) else await _created(call, name, body)
     started = time.perf_counter()
     try:
-        appended = await call.parts.events.append(
-            target_of(datasource),
-            body,
-            encoding=call.request.headers.get("content-encoding"),
-            format=call.text("format", "ndjson"),
-        )
+        async with call.parts.layouts.request(datasource.table):
+            appended = await call.parts.events.append(
+                target_of(call.workspace.datasource(datasource.id)),
+                body,
+                encoding=call.request.headers.get("content-encoding"),
+                format=call.text("format", "ndjson"),
+            )
     except BirdhouseError as error:
         if isinstance(error, SqlError):
             call.workspace.datasource(datasource.id)  # it may have been deleted meanwhile; that is what to tell then

@@ -205,11 +205,13 @@ async def _definition_with(values: Mapping[str, str], sample: Callable[[], Await
 
 async def _append(call: Call, datasource: DataSource, file: _File, values: Mapping[str, str]) -> Imported:
     with _record(call, datasource, file, EventType.APPEND) as record:
-        dialect = await asyncio.to_thread(_dialect, values, file.path, datasource)
-        imported = await call.parts.files.append(
-            target_of(datasource), file.path, file.format,
-            import_id=file.import_id, dialect=dialect, on_block=record.block,
-        )  # fmt: skip
+        async with call.parts.layouts.file(datasource.table):
+            datasource = call.workspace.datasource(datasource.id)
+            dialect = await asyncio.to_thread(_dialect, values, file.path, datasource)
+            imported = await call.parts.files.append(
+                target_of(datasource), file.path, file.format,
+                import_id=file.import_id, dialect=dialect, on_block=record.block,
+            )  # fmt: skip
         return record.done(imported)
 
 

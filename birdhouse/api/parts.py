@@ -11,11 +11,14 @@ from birdhouse.catalog.connections.connections import Connections
 from birdhouse.catalog.tags import Tags
 from birdhouse.catalog.variables.variables import Variables
 from birdhouse.clock import Clock
+from birdhouse.deploy.backfill import Backfills
 from birdhouse.deploy.deployer import Deployer
+from birdhouse.deploy.evolve import Evolver
 from birdhouse.engine.protocol import Engine
 from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Events
 from birdhouse.ingest.files import Files
+from birdhouse.ingest.layout import Layouts
 from birdhouse.jobs.bucket import Buckets
 from birdhouse.jobs.queue import JobQueue
 from birdhouse.jobs.scheduler import Scheduler
@@ -52,3 +55,6 @@ class Parts:
     event_appends: EventAppends
     storage_samples: StorageSamples
     archives: Archives
+    layouts: Layouts
+    evolver: Evolver
+    backfills: Backfills

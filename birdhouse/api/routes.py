@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from birdhouse.api import (
     analyses,
+    backfills,
     backups,
     connectors,
     copies,
@@ -16,6 +17,7 @@ from birdhouse.api import (
     deployments,
     endpoints,
     events,
+    evolutions,
     health,
     imports,
     jobs,
@@ -56,6 +58,11 @@ ROUTES: Sequence[Route] = [
     Route("/v0/datasources/{name}", to(datasources.update), methods=["PUT"]),
     Route("/v0/datasources/{name}", to(datasources.delete), methods=["DELETE"]),
     Route("/v0/datasources/{name}/alter", to(datasources.alter), methods=["POST"]),
+    Route("/v0/datasources/{name}/evolve", to(evolutions.create), methods=["POST"]),
+    Route("/v0/datasources/{name}/backfill", to(backfills.begin), methods=["POST"]),
+    Route("/v0/datasources/{name}/backfill", to(backfills.show), methods=["GET"]),
+    Route("/v0/datasources/{name}/backfill", to(backfills.abort), methods=["DELETE"]),
+    Route("/v0/datasources/{name}/backfill/finish", to(backfills.finish), methods=["POST"]),
     Route("/v0/datasources/{name}/truncate", to(datasources.truncate), methods=["POST"]),
     Route("/v0/datasources/{name}/delete", to(datasources.delete_rows), methods=["POST"]),
     Route("/v1/datasources/{name}/delete", to(datasources.delete_rows), methods=["POST"]),

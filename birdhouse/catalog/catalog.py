@@ -73,8 +73,18 @@ class Catalog:
         async with lock:
             yield self.workspace(workspace_id)
 
-    async def commit(self, before: Workspace, after: Workspace, *, unfinished: Sequence[str] = ()) -> None:
-        """Saves the difference in one transaction, then publishes `after`. `unfinished` is still to be done."""
+    async def commit(
+        self,
+        before: Workspace,
+        after: Workspace,
+        *,
+        unfinished: Sequence[str] = (),
+        also: Callable[[Any], object] = lambda connection: None,
+    ) -> None:
+        """Saves the difference in one transaction, then publishes `after`. `unfinished` is still to be done.
+
+        `also` is saved in the same transaction, which it is given.
+        """
         saved = [each for each in after.resources.values() if before.by_id.get(each.id) is not each]
         deleted = [identity for identity in before.by_id if identity not in after.by_id]
 
@@ -82,16 +92,18 @@ class Catalog:
             self._publish(after)
             self._on_change()
 
-        await self._database.run(
-            lambda connection: store.save(connection, after.id, saved, deleted, unfinished), then=publish
-        )
+        def save(connection: Any) -> None:
+            store.save(connection, after.id, saved, deleted, unfinished)
+            also(connection)
+
+        await self._database.run(save, then=publish)
 
     async def adopt(
         self,
         rows: Rows,
         *,
         replaces: Workspace | None = None,
-        also: Callable[[Any], None] = lambda connection: None,
+        also: Callable[[Any], object] = lambda connection: None,
     ) -> Workspace:
         """Saves a whole workspace that was written elsewhere and publishes it, in place of another one if so asked.
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from birdhouse.cli import output
+from birdhouse.cli import backup_check, output
 from birdhouse.cli.jobs import ended
-from birdhouse.cli.servers import DEFAULT_HOST
+from birdhouse.cli.servers import DEFAULT_HOST, HostOption, server_at
 from birdhouse.client import ApiError, Client
 
 REPLACED_SECONDS_MAX = 60.0
@@ -22,12 +22,17 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Host = Annotated[str, typer.Option(envvar="TB_HOST", help="The server.")]
 Token = Annotated[
-    str, typer.Option(envvar="TB_TOKEN", help="An admin token; a local server is asked for the user token.")
+    str,
+    typer.Option(
+        help="An admin token, else that of the environment: TB_TOKEN; a local server is asked for the user's."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Name = Annotated[str, typer.Argument(help="The backup.")]
+
+
+app.command("check")(backup_check.check)
 
 
 @app.command("create")
@@ -35,7 +40,7 @@ def create(
     name: Annotated[str, typer.Argument(help="What to call it. (default: the workspace and the time)")] = "",
     base: Annotated[str, typer.Option(help="A backup whose rows are not repeated, only those that are new.")] = "",
     verify: Annotated[bool, typer.Option(help="Read the rows back and compare them.")] = True,
-    host: Host = DEFAULT_HOST,
+    host: HostOption = DEFAULT_HOST,
     token: Token = "",
     json: Json = False,
 ) -> None:
@@ -57,7 +62,7 @@ def create(
 
 
 @app.command("list")
-def list_backups(host: Host = DEFAULT_HOST, token: Token = "", json: Json = False) -> None:
+def list_backups(host: HostOption = DEFAULT_HOST, token: Token = "", json: Json = False) -> None:
     """List the backups, newest first.
 
     Example: birdhouse backup list
@@ -94,7 +99,7 @@ def _row(backup: dict[str, Any]) -> tuple[object, ...]:
 
 
 @app.command("show")
-def show(name: Name, host: Host = DEFAULT_HOST, token: Token = "", json: Json = False) -> None:
+def show(name: Name, host: HostOption = DEFAULT_HOST, token: Token = "", json: Json = False) -> None:
     """Show what a backup holds.
 
     Example: birdhouse backup show before-the-upgrade
@@ -119,7 +124,7 @@ def restore(
         str, typer.Option("--as", help="The workspace it becomes. (default: the one it is a backup of)")
     ] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Put it in place of a workspace that exists.")] = False,
-    host: Host = DEFAULT_HOST,
+    host: HostOption = DEFAULT_HOST,
     token: Token = "",
     json: Json = False,
 ) -> None:
@@ -150,12 +155,13 @@ def _following(client: Client, host: str, token: str, replace: bool) -> Callable
         try:
             return client.job(job_id)
         except ApiError as error:
-            if not replace or token or error.status not in (403, 404):
+            server = server_at(host, token)
+            if not replace or server.token or error.status not in (403, 404):
                 raise
             lost_at = lost_at or time.monotonic()
             if time.monotonic() > lost_at + REPLACED_SECONDS_MAX:
                 raise
-            client.use_token(_local_token(host))
+            client.use_token(_local_token(server.host))
             return {"job_id": job_id, "status": "working", "result": {}, "progress_percentage": 99}
 
     return poll
@@ -166,7 +172,7 @@ def clone(
     name: Annotated[str, typer.Argument(help="What to call the new workspace.")],
     data: Annotated[str, typer.Option(help="Which rows it gets: all, last_partition or none.")] = "all",
     ignore: Annotated[list[str] | None, typer.Option(help="A data source it gets no rows of; repeatable.")] = None,
-    host: Host = DEFAULT_HOST,
+    host: HostOption = DEFAULT_HOST,
     token: Token = "",
     json: Json = False,
 ) -> None:
@@ -188,7 +194,7 @@ def clone(
 
 
 @app.command("rm")
-def remove(name: Name, host: Host = DEFAULT_HOST, token: Token = "") -> None:
+def remove(name: Name, host: HostOption = DEFAULT_HOST, token: Token = "") -> None:
     """Remove a backup.
 
     Example: birdhouse backup rm before-the-upgrade
@@ -199,7 +205,9 @@ def remove(name: Name, host: Host = DEFAULT_HOST, token: Token = "") -> None:
 
 
 def _client(host: str, token: str) -> Client:
-    return Client(host, token or _local_token(host))
+    """With the user token a local server shows the backups of all its workspaces."""
+    server = server_at(host, token)
+    return Client(server.host, server.token or _local_token(server.host))
 
 
 def _local_token(host: str) -> str:

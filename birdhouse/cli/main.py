@@ -8,7 +8,7 @@ import sys
 import typer
 
 from birdhouse import __version__
-from birdhouse.cli import backup, check, demo, deploy, diff, fmt, output, start, test
+from birdhouse.cli import backup, check, demo, deploy, diff, evolve, fmt, output, recreate, start, test
 from birdhouse.errors import BirdhouseError
 
 INTERRUPTED = 130
@@ -29,6 +29,8 @@ app.command("fmt")(fmt.fmt)
 app.command("check")(check.check)
 app.command("diff")(diff.diff)
 app.command("test")(test.test)
+app.command("evolve")(evolve.evolve)
+app.command("recreate")(recreate.recreate)
 app.add_typer(backup.app)
 
 

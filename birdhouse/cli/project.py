@@ -77,6 +77,17 @@ def read_project(folder: Path) -> dict[str, str]:
     return found
 
 
+def read_file(path: Path) -> str:
+    """What to send of one datafile. Raises NotFound, or DeploymentRefused with everything that is wrong with it."""
+    if not path.is_file():
+        raise NotFound(f"'{path}' is not a file")
+    text = unrolled_file(path, str(path))
+    definition, wrong = examine(text, str(path), env=os.environ)
+    if definition is None or wrong:
+        raise DeploymentRefused(wrong)
+    return _to_send(text, str(path), definition)
+
+
 def unrolled_file(path: Path, name: str) -> UnrolledText:
     """The text of a datafile with its includes; lines of those are known by their path from the project folder."""
     text = unroll(_read(path, name), read=lambda other: _read(path.parent / other, other), file=name, env=os.environ)

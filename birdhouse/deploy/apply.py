@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 
 import structlog
 
@@ -13,7 +12,7 @@ from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy import ddl
 from birdhouse.deploy.plan import AlterDataSource, CreateDataSource, CreateView, DropView, Plan, Step
-from birdhouse.engine.pool import ignore_outcome, uninterrupted
+from birdhouse.engine.pool import to_its_end
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError, SqlError
@@ -23,6 +22,8 @@ from birdhouse.language.datafile.model import TableEngine
 
 log = structlog.get_logger(__name__)
 
+FILES_SECONDS_MAX = 30.0
+"""How long a change of a type waits for imports of files into that table; other deployments wait meanwhile."""
 QUARANTINE_ENGINE = TableEngine(
     "MergeTree", {"sorting_key": "insertion_date", "partition_key": "toYYYYMM(insertion_date)"}
 )
@@ -34,10 +35,7 @@ async def apply(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
     Before the first step the metadata database knows how to undo them all, so that a start after a crash can. A
     caller that is cancelled goes on once the plan is carried out or undone.
     """
-    work = asyncio.ensure_future(_carry_out(engine, catalog, plan))
-    work.add_done_callback(ignore_outcome)
-    await uninterrupted(work)
-    work.result()
+    await to_its_end(_carry_out(engine, catalog, plan))
 
 
 async def _carry_out(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
@@ -46,12 +44,28 @@ async def _carry_out(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
     cleanup = [ddl.drop_table(table) for each in plan.cleanup for table in _tables(each.datasource)]
     if undo:
         await catalog.keep_unfinished(plan.after.id, undo[::-1])
-    async with _views_change(engine, plan):
+    async with AsyncExitStack() as stack:
+        if retyped := _retyped(plan):
+            await engine.layouts.without_files(retyped, FILES_SECONDS_MAX)
+            await stack.enter_async_context(engine.layouts.changing(retyped))
+        await stack.enter_async_context(_views_change(engine, plan))
         await _change(engine, catalog, plan, planned, cleanup)
     for statement in cleanup:
         await engine.execute(statement)
     if cleanup:
         await catalog.keep_unfinished(plan.after.id, ())
+
+
+def _retyped(plan: Plan) -> list[TableName]:
+    """The tables of which a column gets another type: rows that are under way are in the layout of the old one."""
+    found = []
+    for step in plan.steps:
+        if isinstance(step, AlterDataSource):
+            old = plan.before.datasource(step.datasource.id).definition
+            types = {column.name: column.type for column in old.columns}
+            if any(types.get(column.name, column.type) != column.type for column in step.datasource.definition.columns):
+                found.append(step.datasource.table)
+    return found
 
 
 def _views_change(engine: WriteGate, plan: Plan) -> AbstractAsyncContextManager[None]:
@@ -133,7 +147,8 @@ def create_tables(datasource: DataSource) -> Iterator[tuple[str, str | None]]:
     yield create_quarantine(datasource), ddl.drop_table(datasource.quarantine)
 
 
-def create_quarantine(datasource: DataSource) -> str:
+def create_quarantine(datasource: DataSource, table: TableName | None = None) -> str:
+    """`table` is where it is made, when not in its own place."""
     columns = quarantine_columns(datasource.definition.columns)
     comment = f"{datasource.name}{QUARANTINE_SUFFIX}"
-    return ddl.create_table(datasource.quarantine, columns, QUARANTINE_ENGINE, comment=comment)
+    return ddl.create_table(table or datasource.quarantine, columns, QUARANTINE_ENGINE, comment=comment)

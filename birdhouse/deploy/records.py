@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from birdhouse.catalog.resources import DataSource
@@ -24,6 +25,15 @@ def exchange(workspace: Workspace, a: DataSource, b: DataSource, at: datetime, s
     """One for each of the two."""
     both = [(EventType.EXCHANGE, each, {"with": other.name}) for each, other in ((a, b), (b, a))]
     return _operations(workspace, both, at, seconds, None)
+
+
+def alteration(
+    workspace: Workspace, datasource: DataSource, operations: Iterable[str], at: datetime, seconds: float, job_id: str
+) -> Operation:
+    """Of a data source whose rows a job has written again."""
+    change = (EventType.ALTER, datasource, {"operations": "; ".join(operations)})
+    (operation,) = _operations(workspace, [change], at, seconds, None)
+    return replace(operation, job_id=job_id)
 
 
 def _operations(

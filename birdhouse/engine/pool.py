@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import suppress
 from queue import SimpleQueue
@@ -219,3 +219,11 @@ async def uninterrupted(work: Awaitable[object]) -> None:
             cancellation = later
     if cancellation is not None:
         raise cancellation
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What the work gives. A caller that is cancelled goes on once the work has ended."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(ignore_outcome)
+    await uninterrupted(task)
+    return task.result()

@@ -20,6 +20,7 @@ from birdhouse.engine.types import (
     Statistics,
 )
 from birdhouse.errors import Busy
+from birdhouse.ingest.layout import Layouts
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class WriteGate:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.layouts = Layouts()
         self._sides: dict[str, _Side] = {}
         self._retired: set[str] = set()
 

@@ -36,6 +36,8 @@ class JobKind(StrEnum):
     SINK = "sink"
     QUERY = "query"
     """The result of a SELECT goes into a data source."""
+    EVOLVE = "evolve"
+    BACKFILL = "backfill"
 
 
 class WaitKind(StrEnum):
