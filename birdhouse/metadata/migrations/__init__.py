@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from birdhouse.metadata.migrations import m0001_initial, m0002_schedules, m0005_connections
+from birdhouse.metadata.migrations import m0001_initial, m0002_schedules, m0003_connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +19,5 @@ class Migration:
 MIGRATIONS = (
     Migration(m0001_initial.NUMBER, m0001_initial.STATEMENTS),
     Migration(m0002_schedules.NUMBER, m0002_schedules.STATEMENTS),
-    Migration(m0005_connections.NUMBER, m0005_connections.STATEMENTS),
+    Migration(m0003_connections.NUMBER, m0003_connections.STATEMENTS),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NUMBER = 5
+NUMBER = 3
 
 STATEMENTS = (
     """
