@@ -29,6 +29,7 @@ from birdhouse.errors import CannotStart
 from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Encoders, Events
 from birdhouse.ingest.files import Files
+from birdhouse.ingest.replace import Replacements
 from birdhouse.jobs import store as job_store
 from birdhouse.jobs.copy import CopyRunner, scheduled_copy
 from birdhouse.jobs.delete import DeleteRunner
@@ -166,6 +167,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     archives = _archives(settings)
 
     limits = Limits(seconds=settings.job_seconds_max, memory_bytes=settings.job_memory_bytes_max)
+    replacements = Replacements(gate, catalog, limits)
     runners: dict[str, Runner] = {
         JobKind.COPY: CopyRunner(gate, catalog, services, limits),
         JobKind.POPULATE: PopulateRunner(gate, catalog, services, limits, deployer.unlink),
@@ -174,6 +176,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
             catalog,
             services,
             files,
+            replacements,
             http,
             size_bytes_max=settings.upload_bytes_max,
             clock=clock,
@@ -206,6 +209,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         batches=batches,
         events=Events(batches, encoders, body_bytes_max=settings.event_body_bytes_max),
         files=files,
+        replacements=replacements,
         jobs=jobs,
         scheduler=Scheduler(database, clock, catalog, jobs, scheduled, is_on=settings.follow_schedules),
         deployer=deployer,

@@ -37,7 +37,8 @@ async def create(call: Call) -> Response:
         raise
     if not dry_run:
         _note(call)
-    return json_response({"steps": deployment.steps, "dry_run": dry_run, "files": len(files)})
+    notes = [str(note) for note in deployment.notes]
+    return json_response({"steps": deployment.steps, "notes": notes, "dry_run": dry_run, "files": len(files)})
 
 
 def _note(call: Call, error: str = "") -> None:

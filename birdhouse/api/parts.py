@@ -14,6 +14,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Events
 from birdhouse.ingest.files import Files
+from birdhouse.ingest.replace import Replacements
 from birdhouse.jobs.queue import JobQueue
 from birdhouse.jobs.scheduler import Scheduler
 from birdhouse.metadata.database import Database
@@ -39,6 +40,7 @@ class Parts:
     batches: Batches
     events: Events
     files: Files
+    replacements: Replacements
     jobs: JobQueue
     scheduler: Scheduler
     deployer: Deployer

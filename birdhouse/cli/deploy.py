@@ -34,6 +34,8 @@ def deploy(
         return
     for step in answer["steps"]:
         output.line(f"  {step}")
+    for text in answer["notes"]:
+        output.note(f"  note: {text}")
     if not answer["steps"]:
         output.done(f"{len(files)} datafiles: nothing to change")
     elif dry_run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy.draft import Draft
 from birdhouse.deploy.places import in_node
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Query
+from birdhouse.engine.tables import StoredColumn, describe_select
 from birdhouse.errors import BirdhouseError
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
 from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS, table_functions
@@ -23,12 +22,6 @@ from birdhouse.query.compose import Composer
 
 CHECKS_AT_A_TIME = 4
 NO_VALUES: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class ResultColumn:
-    name: str
-    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +70,7 @@ class NodeCheck:
     def is_fine(self, pipe: str, node: str) -> bool:
         return _Place(pipe, node) in self._fine
 
-    async def columns(self, pipe: str, node: str) -> list[ResultColumn] | None:
+    async def columns(self, pipe: str, node: str) -> list[StoredColumn] | None:
         """Of a node that is fine; None when only another server could tell."""
         return await self._describe(_Place(pipe, node))
 
@@ -124,14 +117,14 @@ class NodeCheck:
         pipe, node = self._found(place)
         self.problems.append(in_node(error, self._draft.after, pipe, node, self._draft.file_of(pipe.name)))
 
-    async def _describe(self, place: _Place) -> list[ResultColumn] | None:
+    async def _describe(self, place: _Place) -> list[StoredColumn] | None:
         return await self._columns_of(place, self._composed(place, NO_VALUES))
 
-    async def _columns_of(self, place: _Place, sql: str) -> list[ResultColumn] | None:
+    async def _columns_of(self, place: _Place, sql: str) -> list[StoredColumn] | None:
         pipe, _ = self._found(place)
         if pipe.kind is NodeKind.COPY and table_functions(sql) - GENERAL_TABLE_FUNCTIONS:
             return None
-        return await describe(self._engine, sql)
+        return await describe_select(self._engine, sql)
 
     def _composed(self, place: _Place, values: Mapping[str, str]) -> str:
         pipe, node = self._found(place)
@@ -188,9 +181,3 @@ def _rendered(node: Node) -> frozenset[str]:
         return lineage.rendered_references(node.sql)
     except BirdhouseError:
         return frozenset()
-
-
-async def describe(engine: Engine, sql: str) -> list[ResultColumn]:
-    """The names and types of a SELECT's columns, by the engine's analysis."""
-    result = await engine.select(Query(f"DESCRIBE TABLE (\n{sql}\n)", "JSONCompact"))
-    return [ResultColumn(row[0], row[1]) for row in json.loads(result.body)["data"]]

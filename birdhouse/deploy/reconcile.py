@@ -17,8 +17,7 @@ from birdhouse.deploy.apply import create_tables
 from birdhouse.deploy.check import SCRATCH_PREFIX
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Query, TableName, quote_string
-from birdhouse.ingest.swap import STAGING_MARK
-from birdhouse.jobs.staging import STAGING_PREFIX
+from birdhouse.ingest.staging import STAGING_MARK, STAGING_PREFIX, staging_prefix
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +33,7 @@ async def reconcile(engine: Engine, workspace: Workspace, unfinished_jobs: Colle
     """The tables of unfinished jobs, named by their ids, are left to them."""
     await engine.execute(ddl.create_database(workspace.database))
     there = await _tables(engine, workspace.database)
-    kept = tuple(f"{STAGING_PREFIX}{job.replace('-', '')}_" for job in unfinished_jobs)
+    kept = tuple(map(staging_prefix, unfinished_jobs))
     await _drop_left_overs(engine, workspace, {name: each for name, each in there.items() if not name.startswith(kept)})
     for datasource in workspace.datasources():
         for table, (statement, _) in zip(

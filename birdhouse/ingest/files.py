@@ -19,7 +19,6 @@ from birdhouse.ingest.delimited import SAMPLE_BYTES, DelimitedFile, Dialect, det
 from birdhouse.ingest.fit import Fitting
 from birdhouse.ingest.ndjson import ROW_BYTES_MAX, Encoded, NdjsonEncoder
 from birdhouse.ingest.quarantine import ERROR_COLUMNS, ingested, quarantine_row, with_import_id
-from birdhouse.ingest.swap import copy_rows, replacement, staging
 from birdhouse.ingest.target import Target
 from birdhouse.ingest.text_block import TextBlock
 
@@ -94,40 +93,6 @@ class Files:
                 await self._write(target, columns, encoded, imported)
                 if on_block is not None:
                     on_block(imported)
-        return imported
-
-    async def replace(
-        self,
-        target: Target,
-        path: Path,
-        format: FileFormat,
-        *,
-        import_id: str,
-        dialect: Dialect | None = None,
-        condition: str | None = None,
-        on_block: Callable[[Imported], None] | None = None,
-    ) -> Imported:
-        """The target changes in one step at the end; after a failure it is as before.
-
-        With `condition`, a checked expression, rows for which it does not hold stay, and such rows of the file are
-        left out.
-        """
-        columns = [column.name for column in ingested(target.columns)]
-        async with replacement(self._engine, target.table) as stage:
-            if condition is None:
-                return await self.append(
-                    replace(target, table=stage), path, format,
-                    import_id=import_id, dialect=dialect, on_block=on_block,
-                )  # fmt: skip
-            async with staging(self._engine, target.table) as incoming:
-                imported = await self.append(
-                    replace(target, table=incoming), path, format,
-                    import_id=import_id, dialect=dialect, on_block=on_block,
-                )  # fmt: skip
-                imported.rows = await copy_rows(
-                    self._engine, incoming, stage, columns, condition=condition, matching=True
-                )
-            await copy_rows(self._engine, target.table, stage, columns, condition=condition, matching=False)
         return imported
 
     def _blocks(

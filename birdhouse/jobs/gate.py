@@ -73,6 +73,10 @@ class WriteGate:
         self._retired.add(database)
 
     @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @property
     def capabilities(self) -> Capabilities:
         return self._engine.capabilities
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from birdhouse.engine.protocol import Engine
+from birdhouse.engine.tables import StoredColumn, describe
 from birdhouse.engine.types import (
     Lane,
     Limits,
@@ -21,31 +22,15 @@ from birdhouse.engine.types import (
     quote_string,
 )
 from birdhouse.errors import BirdhouseError, Conflict, SqlError
+from birdhouse.ingest.staging import FILL_SETTINGS, PARTITIONS_PER_INSERT_MAX, drop_tables, staging_table
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.queue import Run
-
-STAGING_PREFIX = "staging_"
 
 ROW_NUMBER = "__row"
 MOVED_ROWS_MAX = 100_000
 """How many rows one step of a move inserts, as one block."""
-PARTITIONS_PER_INSERT_MAX = 500
-"""Fewer than the tokens a table remembers, so that a repeated step finds all its parts."""
 
-_FILL = f"deduplicate_insert = 'disable', max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}"
 _DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredColumn:
-    name: str
-    type: str
-    default_kind: str = ""
-
-    @property
-    def is_written(self) -> bool:
-        """Whether an insert may give it a value."""
-        return self.default_kind not in ("MATERIALIZED", "ALIAS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +40,7 @@ class Size:
 
 
 class Staging:
-    """The tables of one job in one database, and the statements that fill and publish them."""
+    """The tables of one job in one database, and the statements that fill them."""
 
     def __init__(self, engine: WriteGate, database: str, job_id: str, limits: Limits) -> None:
         self._engine = engine
@@ -68,12 +53,16 @@ class Staging:
         """What the selects of this run have read."""
 
     def table(self, role: str) -> TableName:
-        return TableName(self._database, f"{STAGING_PREFIX}{self._job_id.replace('-', '')}_{role}")
+        return staging_table(self._database, self._job_id, role)
 
     async def drop(self, *roles: str) -> None:
         """A view is dropped like a table, and before the table it writes to when it is named first."""
         for role in roles:
             await self._engine.execute(f"DROP TABLE IF EXISTS {self.table(role)} SYNC")
+
+    async def drop_all(self) -> None:
+        """Whatever the job has, also of an earlier run."""
+        await drop_tables(self._engine, self.table(""))
 
     async def create_like(self, role: str, table: TableName) -> TableName:
         """Empty, also when an earlier run of the job has left one."""
@@ -143,7 +132,7 @@ class Staging:
         self, progress: Callable[[Progress], None], into: str, chosen: str, select: str, settings: str
     ) -> None:
         statement = (
-            f"INSERT INTO {into} SETTINGS {', '.join(filter(None, (_FILL, settings)))} "
+            f"INSERT INTO {into} SETTINGS {', '.join(filter(None, (FILL_SETTINGS, settings)))} "
             f"SELECT {chosen} FROM (\n{select}\n)"
         )
         done = await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits, on_progress=progress)
@@ -189,24 +178,10 @@ class Staging:
             f"WHERE {ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {first + MOVED_ROWS_MAX} ORDER BY {ROW_NUMBER}"
         )
 
-    async def exchange(self, stage: TableName, table: TableName) -> None:
-        """The two change places. Raises Conflict when the table has got other columns since the stage was made.
-
-        The caller keeps the workspace from changing meanwhile.
-        """
-        if await describe(self._engine, stage) != await describe(self._engine, table):
-            raise Conflict("The columns of the target were changed meanwhile.", hint="Run it again.")
-        await self._engine.execute(f"EXCHANGE TABLES {stage} AND {table}")
-
 
 def has_gathered(run: Run) -> bool:
     """Whether an earlier run had gathered all its rows, so that they only have to be moved."""
     return "gathered_rows" in run.job.result
-
-
-async def describe(engine: Engine, table: TableName) -> list[StoredColumn]:
-    result = await engine.select(Query(f"DESCRIBE TABLE {table}", "JSONCompactEachRow"))
-    return [StoredColumn(*orjson.loads(line)[:3]) for line in result.body.splitlines()]
 
 
 async def size(engine: Engine, table: TableName) -> Size:
