@@ -21,7 +21,7 @@ from birdhouse.deploy.views import fitting_engine
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.tables import StoredColumn, describe_select
 from birdhouse.engine.types import quote_identifier, quote_string
-from birdhouse.errors import BirdhouseError, SqlError
+from birdhouse.errors import BirdhouseError, DatafileError, SqlError
 from birdhouse.jobs.copy import shard_of
 from birdhouse.language.datafile.format import format_datasource
 from birdhouse.language.datafile.model import (
@@ -162,11 +162,14 @@ class DraftCheck:
     async def _create_target(self, pipe: Pipe, node: Node, name: str, columns: list[StoredColumn]) -> None:
         engine = node.engine or (fitting_engine(columns) if self._infer_targets else None)
         if engine is None:
-            raise SqlError(
+            problem = DatafileError(
                 f"Data Source '{name}', the target of pipe '{pipe.name}', does not exist",
                 hint=Workspace.nearest(name, self.draft.after.datasources())
                 or f"Push it first, or let node '{node.name}' create it: add ENGINE and ENGINE_SORTING_KEY.",
             )
+            file = self.draft.file_of(pipe.name)
+            self.problems.append(problem.at(*word_place(pipe.text, file, name)) if file else problem)
+            return
         made = tuple(Column(column.name, column.type) for column in columns)
         definition = DataSourceDefinition(name, made, engine=engine)
         self.draft = with_datasource(self.draft, definition, format_datasource(definition), self._now)

@@ -45,12 +45,14 @@ def misfit(pipe: str, columns: Sequence[StoredColumn], target: DataSourceDefinit
     """The error that shows the two schemas side by side, when the result of the view cannot go into the target."""
     there = {column.name: column for column in target.columns}
     rows = [(each.name, each.type, *_place(each, there.get(each.name))) for each in columns]
-    if not any(reason for *_, reason in rows):
+    wrong = next((name for name, *_, reason in rows if reason), None)
+    if wrong is None:
         return None
     given = {each.name for each in columns}
     rows += [(name, "-", column.type, "") for name, column in there.items() if name not in given]
     return SqlError(
-        f"The result of pipe '{pipe}' does not fit the Data Source '{target.resource_name}':\n{_side_by_side(rows)}\n"
+        f"Column '{wrong}' of pipe '{pipe}' does not fit the Data Source '{target.resource_name}':\n"
+        f"{_side_by_side(rows)}\n"
         "Columns go in by their names.",
         hint="Give those of the query the names and types of the Data Source, or push one that fits the query.",
     )

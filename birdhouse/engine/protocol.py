@@ -56,7 +56,7 @@ class HeldEngine(Engine, Protocol):
     """An engine whose inserts can be held: what is ingested goes through it (`jobs/gate.py`)."""
 
     @property
-    def engine(self) -> Engine:
+    def ungated(self) -> Engine:
         """The engine behind it, for inserts in the body of `writing`."""
         ...
 

@@ -73,7 +73,7 @@ class WriteGate:
         self._retired.add(database)
 
     @property
-    def engine(self) -> Engine:
+    def ungated(self) -> Engine:
         return self._engine
 
     @property

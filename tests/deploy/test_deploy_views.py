@@ -51,13 +51,13 @@ async def test_two_schemas_that_differ_are_shown_side_by_side(home: Home) -> Non
         "v.pipe": view("SELECT user, sum(amount) AS total, 1 AS extra FROM events GROUP BY user"),
     }
     assert await refusal(home, files) == (
-        "The result of pipe 'v' does not fit the Data Source 't':\n"
+        "Column 'user' of pipe 'v' does not fit the Data Source 't':\n"
         "  column  query   Data Source\n"
         "  user    String  UInt64                         not every text can be converted\n"
         "  total   Int64   AggregateFunction(sum, Int32)  not a state: use the function with -State\n"
         "  extra   UInt8   -                              the Data Source has no such column\n"
         "  at      -       DateTime\n"
-        "Columns go in by their names. (v.pipe) "
+        "Columns go in by their names. (in node 'main' of pipe 'v') (v.pipe:3:12). "
         "Give those of the query the names and types of the Data Source, or push one that fits the query."
     )
 
@@ -123,8 +123,8 @@ BEHIND_NUMBERS = "SELECT e.user AS user FROM numbers(3) AS n JOIN events AS e ON
 REFUSED = {
     "no target and no engine": (
         {"v.pipe": view("SELECT user FROM events", "evnts_by_user")},
-        "Data Source 'evnts_by_user', the target of pipe 'v', does not exist (v.pipe). Push it first, or let node "
-        "'main' create it: add ENGINE and ENGINE_SORTING_KEY.",
+        "Data Source 'evnts_by_user', the target of pipe 'v', does not exist (v.pipe:5:12). Push it first, "
+        "or let node 'main' create it: add ENGINE and ENGINE_SORTING_KEY.",
     ),
     "a target that is misspelt": (
         {"users.datasource": USERS, "v.pipe": view("SELECT user FROM events", "user")},
@@ -141,7 +141,8 @@ REFUSED = {
     "no sorting key": (
         {"v.pipe": view("SELECT user, countState() AS n FROM events GROUP BY 1", more=made_by("Aggregating", "()"))},
         "'t' has no sorting key, and AggregatingMergeTree would merge all rows that pipe 'v' gives into one "
-        '(v.pipe). Add ENGINE_SORTING_KEY "user".',
+        "(in node 'main' of pipe 'v') (v.pipe:1). "
+        'Add ENGINE_SORTING_KEY "user".',
     ),
     "no sorting key where one is required": (
         {"v.pipe": view("SELECT user FROM events", more=made_by("Replacing"))},

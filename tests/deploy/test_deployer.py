@@ -81,7 +81,7 @@ BROKEN = {
     "view with a column the target lacks": (
         {"m.pipe": pipe("SELECT user, 1 AS extra FROM events", more="TYPE materialized\nDATASOURCE sums\n")},
         SqlError,
-        "The result of pipe 'm' does not fit the Data Source 'sums'",
+        "Column 'extra' of pipe 'm' does not fit the Data Source 'sums'",
     ),
     "bad engine key": (
         {"d.datasource": EVENTS.replace('KEY "ts"', 'KEY "nothing"')},

@@ -270,7 +270,7 @@ def test_a_view_that_does_not_fit_its_target_is_refused(server: Server) -> None:
     node = {"sql": "SELECT 1 AS other_column FROM p_flights", "type": "materialized", "datasource": "p_flights_target"}
     server.deploy({"datasources/p_flights_target.datasource": "SCHEMA >\n    `id` UInt32\n"})
     message = error(create(server, "p_misfit_mv", node))
-    assert "'p_misfit_mv' does not fit the Data Source 'p_flights_target'" in message
+    assert "Column 'other_column' of pipe 'p_misfit_mv' does not fit the Data Source 'p_flights_target'" in message
     assert "\n  other_column  UInt8  -            the Data Source has no such column\n" in message
 
 
