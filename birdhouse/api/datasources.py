@@ -127,7 +127,7 @@ async def truncate(call: Call) -> Response:
     datasource = call.workspace.datasource(call.name)
     started = time.perf_counter()
     try:
-        await truncate_table(call.parts.engine, datasource.table)
+        await truncate_table(call.parts.engine, call.workspace, datasource)
     except BirdhouseError as error:
         _note_truncate(call, datasource, time.perf_counter() - started, str(error))
         raise

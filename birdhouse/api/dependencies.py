@@ -21,9 +21,8 @@ from birdhouse.ingest.replace import targets_below
 async def index(call: Call) -> Response:
     """The pipes each data source feeds; `datasource`, `pipe` and `match`, a regular expression, narrow it down.
 
-    With `check_for_partial_replace` and a `datasource`: the data sources that views fill from it, each with those pipes.
-    They follow when some of its rows are replaced; where the partition key is another one they cannot, and are
-    incompatible.
+    With `check_for_partial_replace` and a `datasource`: the data sources that views fill from it, each with their
+    pipes. They follow when some of its rows are replaced; those with another partition key cannot: incompatible.
     """
     require(call.grants.may_read_all())
     workspace = call.workspace

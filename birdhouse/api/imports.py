@@ -305,6 +305,8 @@ def _counts(imported: Imported, name: str) -> dict[str, Any]:
 
 
 def _complaint(imported: Imported, name: str) -> str:
+    if imported.view_failures:
+        return imported.view_failures[0]
     if not imported.quarantine_rows and not imported.invalid_lines:
         return ""
     return (

@@ -18,6 +18,7 @@ from birdhouse.deploy.draft import Desired, Publish
 from birdhouse.errors import Conflict, InvalidInput
 from birdhouse.jobs.job import JobKind
 from birdhouse.jobs.populate import check_condition, populate_payload, view_of
+from birdhouse.jobs.repair import repair_payload
 from birdhouse.language.cron import ON_DEMAND
 from birdhouse.language.datafile.format import format_datasource, format_pipe
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
@@ -128,10 +129,17 @@ def _materialized(pipe: Pipe, call: Call, values: dict[str, str]) -> PipeDefinit
 
 
 async def populate(call: Call) -> Response:
-    """Starts the job that runs the view over the rows its source has now."""
+    """Starts the job that runs the view over the rows its source has now.
+
+    With `missed` over those that were kept for it when it failed, and no others.
+    """
     require(call.grants.may_create_pipe())
     pipe = call.workspace.pipe(call.name)
     pipe.find_node(call.request.path_params["node"])
+    if call.flag("missed"):
+        payload = repair_payload(call.workspace, await view_of(call.parts.engine, call.workspace, pipe.name))
+        job = await call.parts.jobs.submit(call.workspace.id, JobKind.REPAIR, payload, asked_by=call.grants.token_name)
+        return json_response({"job": job_json(job, call.base_url)})
     options = populate_options(call, truncate=call.flag("truncate"))
     view = await view_of(call.parts.engine, call.workspace, pipe.name)
     services = call.parts.catalog.named(SERVICE_WORKSPACE)

@@ -50,6 +50,10 @@ class Catalog:
     def named(self, name: str) -> Workspace | None:
         return self._named.get(name)
 
+    def of_database(self, database: str) -> Workspace | None:
+        """The workspace whose rows are in that database of the engine."""
+        return next((each for each in self._workspaces.values() if each.database == database), None)
+
     async def create_workspace(self, name: str) -> Workspace:
         """An empty workspace with its own signing key and database. Raises Conflict when the name is taken."""
         identity = new_id()

@@ -19,6 +19,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.engine.tables import clone_statements
 from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError, SqlError
+from birdhouse.ingest.missed import drop_missed
 from birdhouse.ingest.quarantine import quarantine_columns
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.language.datafile.model import TableEngine
@@ -50,10 +51,19 @@ async def _carry_out(engine: WriteGate, catalog: Catalog, plan: Plan, also: Also
         await catalog.keep_unfinished(plan.after.id, undo[::-1])
     async with _views_change(engine, plan):
         await _change(engine, catalog, plan, planned, cleanup, also)
+        await drop_missed(engine, _without_missed_rows(plan))
     for statement in cleanup:
         await engine.execute(statement)
     if cleanup:
         await catalog.keep_unfinished(plan.after.id, ())
+
+
+def _without_missed_rows(plan: Plan) -> set[TableName]:
+    """The views that are gone, or whose targets get everything anew."""
+    made = {step.pipe.view for step in plan.steps if isinstance(step, CreateView)}
+    populated = {plan.after.pipe(name).view for name in plan.is_populated}
+    dropped = {step.pipe.view for step in plan.steps if isinstance(step, DropView)}
+    return {view for view in (dropped - made) | populated if view is not None}
 
 
 def _views_change(engine: WriteGate, plan: Plan) -> AbstractAsyncContextManager[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -43,6 +43,9 @@ SERVICE_WORKSPACE = "tinybird"
 """The workspace that holds the service data sources. No token belongs to it."""
 
 
+ViewsMade = Callable[[Workspace, Collection[str]], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Populating:
     """The populate that is asked for together with a pipe: of the rows from before its view, and all of those."""
@@ -70,8 +73,17 @@ class Deployment:
 
 
 class Deployer:
-    def __init__(self, engine: WriteGate, catalog: Catalog, clock: Clock, note: Note = not_recorded) -> None:
+    def __init__(
+        self,
+        engine: WriteGate,
+        catalog: Catalog,
+        clock: Clock,
+        note: Note = not_recorded,
+        views_made: ViewsMade | None = None,
+    ) -> None:
+        """`views_made` is told of the pipes of a workspace that have got new views."""
         self._engine = engine
+        self._views_made = views_made
         self._catalog = catalog
         self._clock = clock
         self._note = note
@@ -141,7 +153,10 @@ class Deployer:
         step = TakeSnapshot(
             after.pipe(view.pipe), source, after.name_of(source), snapshot, has_parts=_has_parts(after, source)
         )
-        return replace(plan, steps=(*plan.steps, step)), job
+        options = populating.options
+        is_whole = options.condition is None and options.subset is None
+        is_populated = frozenset({view.pipe} if is_whole else ())
+        return replace(plan, steps=(*plan.steps, step), is_populated=is_populated), job
 
     def _services(self) -> Workspace | None:
         return self._catalog.named(SERVICE_WORKSPACE)
@@ -156,6 +171,9 @@ class Deployer:
             raise
         finally:
             self._record(plan.after, operations_of(plan, self._clock.now(), time.perf_counter() - started, error))
+        made = {step.pipe.name for step in plan.steps if isinstance(step, CreateView)} - plan.is_populated
+        if made and self._views_made is not None:
+            await self._views_made(plan.after, made)
 
     def _record(self, workspace: Workspace, operations: Iterable[Operation]) -> None:
         if workspace.name != SERVICE_WORKSPACE:

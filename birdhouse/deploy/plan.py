@@ -87,6 +87,8 @@ class Plan:
     after: Workspace
     steps: tuple[Step, ...]
     cleanup: tuple[DropDataSource, ...] = ()
+    is_populated: frozenset[str] = frozenset()
+    """Pipes whose new views get all rows that their sources have: what the old ones have missed is forgotten."""
     triggers: Mapping[str, TableName] = field(default_factory=dict)
     """Pipe with a new view to the table whose inserts will trigger it."""
 

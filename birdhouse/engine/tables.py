@@ -83,6 +83,11 @@ async def describe_select(engine: Engine, sql: str) -> list[StoredColumn]:
     return [StoredColumn(*orjson.loads(line)[:2]) for line in result.body.splitlines()]
 
 
+async def row_count(engine: Engine, table: TableName) -> int:
+    result = await engine.select(Query(f"SELECT count() FROM {table}", "TSVRaw"))
+    return int(result.body)
+
+
 async def partition_ids(engine: Engine, table: TableName) -> set[str]:
     """Of the partitions that have rows; empty for a table without parts."""
     sql = (

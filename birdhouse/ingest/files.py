@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from birdhouse.engine.protocol import Engine
-from birdhouse.errors import InvalidParameter, TooLarge
-from birdhouse.ingest.batch import Rows, insert_rows
+from birdhouse.errors import InvalidParameter, PartialWrite, TooLarge
+from birdhouse.ingest.batch import Inserts, Rows, insert_rows
 from birdhouse.ingest.compression import open_chunks
 from birdhouse.ingest.delimited import SAMPLE_BYTES, DelimitedFile, Dialect, detect_dialect
 from birdhouse.ingest.fit import Fitting
@@ -24,6 +24,7 @@ from birdhouse.ingest.text_block import TextBlock
 
 BLOCK_BYTES = 8 * 1024 * 1024
 INVALID_LINES_NAMED_MAX = 10
+VIEW_FAILURES_NAMED_MAX = 10
 PLAIN_FILE_BYTES_MAX = 50 * 1024**3
 """How far a compressed file may unfold."""
 
@@ -52,14 +53,17 @@ class Imported:
     blocks: int = 0
     errors: list[str] = field(default_factory=list)
     """About the first invalid lines."""
+    view_failures: list[str] = field(default_factory=list)
+    """About the first blocks that a materialized view could not take; the table has them."""
 
 
 class Files:
     """Imports one file at a time per call, in blocks: each is durable before the next is read."""
 
-    def __init__(self, engine: Engine, directory: Path) -> None:
-        """`directory` takes the files while they are read."""
+    def __init__(self, engine: Engine, directory: Path, inserts: Inserts | None = None) -> None:
+        """`directory` takes the files while they are read, `inserts` the rows."""
         self._engine = engine
+        self._inserts = inserts or engine
         self._directory = directory
 
     @asynccontextmanager
@@ -135,12 +139,21 @@ class Files:
         misfits = Rows(target.quarantine, quarantined, encoded.quarantine, encoded.quarantine_rows)
         for part in (rows, misfits):
             if part.data:
-                await insert_rows(self._engine, part)
+                await self._insert(part, imported)
         imported.rows += encoded.good_rows
         imported.bytes += len(encoded.good)
         imported.quarantine_rows += encoded.quarantine_rows
         imported.quarantine_bytes += len(encoded.quarantine)
         imported.blocks += 1
+
+    async def _insert(self, rows: Rows, imported: Imported) -> None:
+        try:
+            await insert_rows(self._inserts, rows)
+        except PartialWrite as failure:
+            if not failure.is_settled:
+                raise
+            if len(imported.view_failures) < VIEW_FAILURES_NAMED_MAX:
+                imported.view_failures.append(str(failure))
 
 
 async def _ndjson_blocks(

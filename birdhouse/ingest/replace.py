@@ -63,7 +63,8 @@ class Replacements:
         shadow = Shadow(self._engine, self._catalog, workspace, target.table, import_id, Keeping.NOTHING)
         try:
             await shadow.open(self._limits)
-            imported = await fill(replace(target, table=shadow.table))
+            with shadow.filling():
+                imported = await fill(replace(target, table=shadow.table))
             await shadow.publish()
         finally:
             await shadow.drop()
@@ -90,9 +91,9 @@ class Replacements:
                 await shadow.attach(mirror=True)
                 await clone_table(self._engine, target.table, before)
             await shadow.backfill(self._limits)
-            imported.rows, partitions = await self._fill(
-                shadow.table, before, incoming, [column.name for column in ingested(target.columns)], condition
-            )
+            columns = [column.name for column in ingested(target.columns)]
+            with shadow.filling():
+                imported.rows, partitions = await self._fill(shadow.table, before, incoming, columns, condition)
             if strays := await shadow.targets_beyond(partitions):
                 raise _incompatible(workspace, target.table, strays)
             await shadow.publish(partitions)

@@ -10,7 +10,8 @@ in a second set of tables. Its rows are put behind the others at the end: for so
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum, auto
 from functools import partial
 
@@ -21,8 +22,16 @@ from birdhouse.engine.exchange import Exchange, exchange_all
 from birdhouse.engine.protocol import HeldEngine
 from birdhouse.engine.tables import StoredTable, describe, partition_ids, stored_tables
 from birdhouse.engine.types import Limits, TableName, quote_string
-from birdhouse.errors import Conflict
-from birdhouse.ingest.staging import clone_table, copy_all_rows, drop_tables, insert_select, staging_table
+from birdhouse.errors import Conflict, PartialWrite
+from birdhouse.ingest.missed import drop_missed, missed_rows
+from birdhouse.ingest.staging import (
+    FILL_SETTINGS,
+    clone_table,
+    copy_all_rows,
+    drop_tables,
+    insert_select,
+    staging_table,
+)
 from birdhouse.language.sql.rewrite import replace_tables
 
 PARTITIONS_PER_STATEMENT_MAX = 50
@@ -98,6 +107,8 @@ class Shadow:
         if self._keeping is not Keeping.EVERYTHING:
             targets = self._tables[1:]
             self._feeders = tuple(view for view in views if view.target in targets and view not in self._below)
+        if self._keeping is Keeping.OTHER_PARTITIONS:
+            await self._refuse_missed_rows()
         names = {table.table for table in (*self._tables, *(view.source for view in self._feeders))}
         self._stored = await stored_tables(self._engine, self._workspace.database, names)
         self._refuse_forgetful_feeders()
@@ -131,7 +142,21 @@ class Shadow:
         """Fills in what other views made of their sources before the moment of the shadow."""
         for view in self._feeders:
             select = self._over(view, self._clone(view.source))
-            await insert_select(self._engine, self._new(view.target), select, limits, self.fill_settings)
+            settings = ", ".join(filter(None, (FILL_SETTINGS, self.fill_settings)))
+            await insert_select(self._engine, self._new(view.target), select, limits, settings)
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Around what fills the table: a view that fails on the rows fails for the shadow alone."""
+        try:
+            yield
+        except PartialWrite as error:
+            pipe = next((each.pipe for each in self._below if error.view.endswith(each.name.table)), "")
+            raise Conflict(
+                f"The materialized view of '{pipe}' fails on the new rows, so nothing was changed.",
+                detail=f"({error.detail})",
+                hint="Correct the pipe, or unlink it.",
+            ) from error
 
     async def targets_beyond(self, partitions: Collection[str]) -> list[TableName]:
         """The real tables below the table that would get rows in other partitions."""
@@ -160,6 +185,8 @@ class Shadow:
             stored = await stored_tables(self._engine, now.database, [self._new(each).table for each in self._tables])
             exchanges = [Exchange(self._new(each), each, stored[self._new(each).table].uuid) for each in self._tables]
             await exchange_all(self._engine, exchanges, partial(self._catalog.keep_exchanges, now.id))
+            if self._keeping is Keeping.NOTHING:  # what views had missed of the old rows is of no use any more
+                await drop_missed(self._engine, [view.name for view in await self._views_into(now)])
 
     async def drop(self) -> None:
         """All tables and views of this shadow, also those of an earlier run of the same work."""
@@ -217,6 +244,20 @@ class Shadow:
                     f"'{source}', which does not keep its rows.",
                     hint="Give each of its materialized pipes a data source of its own.",
                 )
+
+    async def _refuse_missed_rows(self) -> None:
+        """They are in the source: a partition that is made again gets them, and a repair would bring them again."""
+        missed = await missed_rows(self._engine, self._workspace.database)
+        for view in await self._views_into(self._workspace):
+            if view.name.table in missed:
+                raise Conflict(
+                    f"The materialized view of '{view.pipe}' has missed rows of '{self._name(view.source)}'.",
+                    hint="Repair it first: deploy it corrected, or populate it with missed=true.",
+                )
+
+    async def _views_into(self, workspace: Workspace) -> list[View]:
+        """The views that write into one of the tables."""
+        return [view for view in await load_views(self._engine, workspace) if view.target in self._tables]
 
     async def _attach(self, view: View, role: str, source: TableName, target: TableName) -> None:
         await self._create_view(f"{role}_{view.name.table}", target, self._over(view, source))

@@ -66,9 +66,8 @@ async def copy_rows(
     return (await engine.execute(statement, lane=Lane.JOB)).result_rows
 
 
-async def insert_select(engine: Engine, table: TableName, select: str, limits: Limits, settings: str = "") -> None:
+async def insert_select(engine: Engine, table: TableName, select: str, limits: Limits, settings: str) -> None:
     """What the SELECT gives, by the names of its columns, as a view inserts it."""
     names = ", ".join(quote_identifier(each.name) for each in await describe_select(engine, select))
-    all_settings = ", ".join(filter(None, (FILL_SETTINGS, settings)))
-    statement = f"INSERT INTO {table} ({names}) SETTINGS {all_settings} SELECT {names} FROM (\n{select}\n)"
+    statement = f"INSERT INTO {table} ({names}) SETTINGS {settings} SELECT {names} FROM (\n{select}\n)"
     await engine.execute(statement, lane=Lane.JOB, limits=limits)

@@ -13,6 +13,7 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import short_time
 from birdhouse.engine.types import Limits, TableName
 from birdhouse.errors import Conflict, InvalidParameter
+from birdhouse.ingest.delivery import Delivery
 from birdhouse.ingest.shadow import Keeping, Shadow
 from birdhouse.jobs.budget import budget, within
 from birdhouse.jobs.gate import WriteGate
@@ -67,11 +68,13 @@ class CopyRunner:
         catalog: Catalog,
         services: Callable[[], Workspace | None],
         limits: Limits,
+        delivery: Delivery,
     ) -> None:
         self._engine = engine
         self._catalog = catalog
         self._services = services
         self._limits = limits
+        self._delivery = delivery
 
     def touches(self, job: Job) -> frozenset[str]:
         workspace = self._catalog.workspace(job.workspace_id)
@@ -92,7 +95,7 @@ class CopyRunner:
                     select = self._select(workspace, pipe, payload)
                     columns = await staging.matched_columns(target, select)
                     await staging.gather(run, columns, *slices(pipe, select))
-                written = await staging.move(run, target)
+                written = await staging.move(run, target, self._delivery)
         read = staging.read
         return {
             "statistics": statistics(
@@ -106,7 +109,8 @@ class CopyRunner:
         columns = [each.name for each in await staging.matched_columns(target, select)]
         shadow = Shadow(self._engine, self._catalog, workspace, target, run.job.id, Keeping.NOTHING)
         await shadow.open(budget(pipe, self._limits))
-        await staging.fill(run, shadow.table, columns, *slices(pipe, select), settings=shadow.fill_settings)
+        with shadow.filling():
+            await staging.fill(run, shadow.table, columns, *slices(pipe, select), settings=shadow.fill_settings)
         written = await size(self._engine, shadow.table)
         if not written.rows and run_options(pipe.output).refuse_empty:
             await self._refuse_empty(workspace, pipe)

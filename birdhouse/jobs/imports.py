@@ -207,5 +207,6 @@ def _counts(imported: Imported) -> dict[str, Any]:
         "quarantine_rows": imported.quarantine_rows,
         "invalid_lines": imported.invalid_lines,
         "errors": list(imported.errors),
+        **({"view_failures": list(imported.view_failures)} if imported.view_failures else {}),
         "blocks": [{"block_id": imported.import_id, "process_return": [lines]}],
     }

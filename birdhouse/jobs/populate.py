@@ -22,6 +22,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.engine.tables import describe, describe_select, stored_tables
 from birdhouse.engine.types import Limits, TableName, quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, Conflict, InvalidParameter, SqlError
+from birdhouse.ingest.missed import close_missed, drop_all
 from birdhouse.ingest.shadow import Keeping, Shadow
 from birdhouse.ingest.staging import clone_table
 from birdhouse.jobs.budget import budget_of
@@ -128,6 +129,10 @@ class PopulateRunner:
         staging = self._staging(workspace, run.job)
         if not await self._is_published(run, view):
             await self._fill_and_publish(run, staging, workspace, view)
+        if run.job.payload["condition"] is None and run.job.payload["subset"] is None:
+            # All rows the source had are in the target now, also those that the view had missed.
+            missed = run.job.result.get("missed", ())
+            await drop_all(self._engine, (TableName(workspace.database, name) for name in missed))
         await staging.drop_all()
         return {}
 
@@ -147,14 +152,16 @@ class PopulateRunner:
             if truncate or _source_uuid(run) is None:
                 await clone_table(self._engine, view.source, clone)
                 # A run that goes on after an interruption keeps this moment: later rows went through the view.
-                await run.keep(source_uuid=await self._uuid(view.source))
+                missed = [each.table for each in await close_missed(self._engine, view)]
+                await run.keep(source_uuid=await self._uuid(view.source), missed=missed)
         if source_uuid := _source_uuid(run):
             shadow.watch(view.source, source_uuid)
         await shadow.backfill(self._limits)
         select, settings = await self._select(run, staging, workspace, view, clone)
         columns = await staging.matched_columns(view.target, select, strict=False)
         names = [each.name for each in columns]
-        await staging.fill(run, shadow.table, names, select, settings=_joined(settings, shadow.fill_settings))
+        with shadow.filling():
+            await staging.fill(run, shadow.table, names, select, settings=_joined(settings, shadow.fill_settings))
         written = await size(self._engine, shadow.table)
         run.finalize()
         await run.keep(

@@ -5,7 +5,7 @@ Their names follow from the job's id, so that a job that runs again, or is clean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -17,11 +17,13 @@ from birdhouse.engine.types import (
     Limits,
     Progress,
     Query,
+    Statistics,
     TableName,
     quote_identifier,
     quote_string,
 )
 from birdhouse.errors import BirdhouseError, Conflict, SqlError
+from birdhouse.ingest.delivery import Delivery
 from birdhouse.ingest.staging import FILL_SETTINGS, PARTITIONS_PER_INSERT_MAX, drop_tables, staging_table
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.queue import Run
@@ -139,11 +141,12 @@ class Staging:
         self.elapsed_seconds += done.elapsed_seconds
         self.read = Size(self.read.rows + done.rows_read, self.read.bytes + done.bytes_read)
 
-    async def move(self, run: Run, target: TableName) -> Size:
+    async def move(self, run: Run, target: TableName, delivery: Delivery) -> Size:
         """Inserts the gathered rows into the target, each exactly once, also when a crash comes between.
 
         A step is one block of fixed rows under a fixed token, and what it did is stored before the next one begins.
-        So only the last step can be repeated, and the target and its views then take what they lack.
+        So only the last step can be repeated, and the target and its views then take what they lack. The result says
+        which views failed.
         """
         run.finalize()
         facts = run.job.result
@@ -154,29 +157,49 @@ class Staging:
                 hint="Run it again after removing those rows.",
             )
         for first in range(facts.get("moved", 0), rows, MOVED_ROWS_MAX):
+            step = _Step(self.table("rows"), target, tuple(columns), first, f"{self._job_id}-{first}", self._limits)
             try:
-                async with self._engine.writing(target.database):
-                    done = await self._engine.execute(
-                        self._step(target, columns, first), lane=Lane.JOB, limits=self._limits
-                    )
+                failures = await delivery.deliver(step)
             except BirdhouseError as error:
                 error.hint = f"{first} of {rows} rows were written before. {error.hint}".rstrip()
                 raise
-            self.elapsed_seconds += done.elapsed_seconds
-            await run.keep(moved=min(first + MOVED_ROWS_MAX, rows))
+            self.elapsed_seconds += step.elapsed_seconds
+            told = [*run.job.result.get("view_failures", []), *map(str, failures)]
+            await run.keep(moved=min(first + MOVED_ROWS_MAX, rows), **({"view_failures": told} if failures else {}))
         await self.drop("rows")
         return Size(rows, facts["gathered_bytes"])
 
-    def _step(self, target: TableName, columns: Sequence[str], first: int) -> str:
-        names = ", ".join(map(quote_identifier, columns))
-        token = quote_string(f"{self._job_id}-{first}")
-        return (
-            f"INSERT INTO {target} ({names}) SETTINGS insert_deduplication_token = {token}, max_threads = 1, "
-            f"max_insert_threads = 1, max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}, "
+
+@dataclass(slots=True)
+class _Step:
+    """Some of the gathered rows, on their way into the target as one block."""
+
+    rows: TableName
+    table: TableName
+    columns: tuple[str, ...]
+    first: int
+    token: str
+    limits: Limits
+    elapsed_seconds: float = 0.0
+
+    async def send(self, engine: Engine, settings: Mapping[str, str | int]) -> None:
+        chosen = {"insert_deduplication_token": quote_string(self.token), **settings}
+        done = await self._insert(engine, self.table, ", ".join(f"{name} = {value}" for name, value in chosen.items()))
+        self.elapsed_seconds += done.elapsed_seconds
+
+    async def copy_into(self, engine: Engine, table: TableName) -> None:
+        await self._insert(engine, table, "deduplicate_insert = 'disable'")
+
+    async def _insert(self, engine: Engine, table: TableName, settings: str) -> Statistics:
+        names = ", ".join(map(quote_identifier, self.columns))
+        statement = (
+            f"INSERT INTO {table} ({names}) SETTINGS {settings}, max_threads = 1, max_insert_threads = 1, "
+            f"max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}, "
             f"min_insert_block_size_rows = {MOVED_ROWS_MAX}, min_insert_block_size_bytes = 0 "
-            f"SELECT {names} FROM {self.table('rows')} "
-            f"WHERE {ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {first + MOVED_ROWS_MAX} ORDER BY {ROW_NUMBER}"
+            f"SELECT {names} FROM {self.rows} "
+            f"WHERE {ROW_NUMBER} >= {self.first} AND {ROW_NUMBER} < {self.first + MOVED_ROWS_MAX} ORDER BY {ROW_NUMBER}"
         )
+        return await engine.execute(statement, lane=Lane.JOB, limits=self.limits)
 
 
 def has_gathered(run: Run) -> bool:

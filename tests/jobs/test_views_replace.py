@@ -15,7 +15,7 @@ from jobs_home import LIMITS, Home, Hook, copy_pipe, numbers_table, view_pipe
 from birdhouse.engine.exchange import Exchange, finish_exchanges
 from birdhouse.engine.tables import stored_tables
 from birdhouse.engine.types import TableName
-from birdhouse.errors import BirdhouseError, Conflict, PartialWrite
+from birdhouse.errors import BirdhouseError, Conflict
 from birdhouse.ingest.files import FileFormat, Files, Imported
 from birdhouse.ingest.replace import Replacements
 from birdhouse.ingest.target import Target
@@ -49,18 +49,13 @@ async def cascade(home: Home) -> None:
 
 async def agree(home: Home) -> list[int]:
     """The rows of the source, once everything below is what they give."""
-    rows: list[int] = sorted(await values(home, "source"))
-    assert sorted(await values(home, "doubled")) == [2 * each for each in rows]
+    rows = await home.values("source")
+    assert await home.values("doubled") == [2 * each for each in rows]
     per_two = [sum(2 * each % 4 == k for each in rows) for k in (0, 2)]
     assert await home.ask("sumIf(n, k = 0), sumIf(n, k = 2)", "per_two") == f"{per_two[0]}\t{per_two[1]}"
-    assert sorted(await values(home, "named", "b")) == [100 * each for each in rows]
+    assert await home.values("named", "b") == [100 * each for each in rows]
     assert await home.staging_tables() == []
     return rows
-
-
-async def values(home: Home, name: str, column: str = "a") -> list[int]:
-    text = await home.ask(f"groupArray({column})", name)
-    return [int(each) for each in text.strip("[]").split(",") if each]
 
 
 async def replace(
@@ -102,10 +97,10 @@ async def test_truncating_and_deleting_go_no_further(home: Home) -> None:
     payload = delete_payload(home.workspace, "source", "a < 5")
     job = await home.queue.finished((await home.queue.submit(home.workspace_id, JobKind.DELETE, payload)).id)
     assert job.status is JobStatus.DONE, job.error
-    assert sorted(await values(home, "source")) == [5, 6, 7, 8, 9]
-    await truncate(home.gate, home.workspace.datasource("source").table)
-    assert await values(home, "source") == []
-    assert len(await values(home, "doubled")) == len(await values(home, "named")) == 10
+    assert await home.values("source") == [5, 6, 7, 8, 9]
+    await truncate(home.gate, home.workspace, home.workspace.datasource("source"))
+    assert await home.values("source") == []
+    assert len(await home.values("doubled")) == len(await home.values("named")) == 10
 
 
 async def test_a_file_in_place_of_all_rows_is_followed_by_what_views_made_of_them(home: Home, tmp_path: Path) -> None:
@@ -129,8 +124,8 @@ async def test_a_copy_in_place_of_all_rows_is_followed_by_what_views_made_of_the
 async def test_a_target_that_is_replaced_itself_leaves_its_source_alone(home: Home, tmp_path: Path) -> None:
     await cascade(home)
     await replace(home, tmp_path, "doubled", [4, 6])
-    assert len(await values(home, "source")) == 10
-    assert await values(home, "doubled") == [4, 6]
+    assert len(await home.values("source")) == 10
+    assert await home.values("doubled") == [4, 6]
     assert await home.ask("sumIf(n, k = 0), sumIf(n, k = 2)", "per_two") == "1\t1"
 
 
@@ -148,7 +143,7 @@ async def partitioned(home: Home, *, target_key: str = BY_TENS) -> None:
 
 async def all_are(home: Home, expected: list[int], *names: str) -> None:
     for name in names or ("source", "same", "last"):
-        assert sorted(await values(home, name)) == expected, name
+        assert await home.values(name) == expected, name
     assert await home.staging_tables() == []
 
 
@@ -256,7 +251,7 @@ async def test_rows_of_another_feeder_stay_also_those_that_come_meanwhile(home: 
     await home.append("second", "a", [5])
     await done(home)
     for name in ("both", "further"):
-        assert sorted(await values(home, name)) == [7, 1001, 1002, 1003, 1004, 1005]
+        assert await home.values(name) == [7, 1001, 1002, 1003, 1004, 1005]
     assert await home.staging_tables() == []
 
 
@@ -274,15 +269,15 @@ async def test_rows_of_a_feeder_that_could_not_be_made_again_stop_the_replace(
     await two_feeders(home, other)
     with pytest.raises(Conflict, match="'from_second' made of 'second', which does not keep its rows"):
         await replace(home, tmp_path, "first", [7])
-    assert sorted(await values(home, "first")) == [1, 2]
-    assert sorted(await values(home, "both")) == [1, 2, 1001, 1002]
+    assert await home.values("first") == [1, 2]
+    assert await home.values("both") == [1, 2, 1001, 1002]
     assert await home.staging_tables() == []
 
 
 async def test_a_view_that_fails_on_the_new_rows_leaves_everything_as_it_was(home: Home, tmp_path: Path) -> None:
     await cascade(home)
     await home.push(bad=numbers_table("a"), to_bad=view_pipe("SELECT a + throwIf(a = 100) AS a FROM doubled", "bad"))
-    with pytest.raises(PartialWrite):
+    with pytest.raises(Conflict, match="'to_bad' fails on the new rows"):
         await replace(home, tmp_path, "source", [50])
     await home.push(p=copy_pipe("SELECT 50 AS a", "source", mode="replace"))
     job = await home.queue.finished((await home.copy("p")).id)
@@ -320,7 +315,7 @@ async def test_exchanges_that_a_crash_interrupted_are_finished(home: Home) -> No
     await home.gate.execute(f"EXCHANGE TABLES {exchanges[0].stage} AND {exchanges[0].table}")
     for _ in range(2):
         await finish_exchanges(home.gate, await home.catalog.exchanges(home.workspace_id))
-        assert [await values(home, name) for name in ("one", "two")] == [[0], [1]]
+        assert [await home.values(name) for name in ("one", "two")] == [[0], [1]]
 
 
 async def test_readers_never_see_a_target_empty_or_half(home: Home) -> None:
