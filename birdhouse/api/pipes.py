@@ -19,6 +19,7 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy.deployer import Deployment, Populating
 from birdhouse.deploy.draft import Desired, Publish
 from birdhouse.errors import InvalidInput, InvalidParameter, NameTaken
+from birdhouse.ingest.missed import missed_rows
 from birdhouse.jobs.populate import PopulateOptions
 from birdhouse.language.datafile.format import format_pipe
 from birdhouse.language.datafile.model import NodeKind, PipeDefinition
@@ -50,11 +51,18 @@ def _only(content: dict[str, Any], attrs: frozenset[str], node_attrs: frozenset[
 
 
 async def show(call: Call) -> Response:
-    """The nodes and the kind of one pipe. Whoever may create pipes may see them: a push looks at what it made."""
+    """The nodes and the kind of one pipe. Whoever may create pipes may see them: a push looks at what it made.
+
+    `missed_rows` of a materialized pipe are those that are kept for it because its view failed on them.
+    """
     pipe = call.workspace.pipe(call.name)
     if isinstance(call.grants.may_create_pipe(), Refused):
         require(call.grants.may_read_pipe(pipe))
-    return json_response(pipe_answer(call, pipe))
+    answer = pipe_answer(call, pipe)
+    if pipe.view is not None:
+        missed = await missed_rows(call.parts.engine, call.workspace.database)
+        answer["missed_rows"] = sum(missed.get(pipe.view.table, {}).values())
+    return json_response(answer)
 
 
 async def datafile(call: Call) -> Response:
