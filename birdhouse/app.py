@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +33,11 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Limits
 from birdhouse.errors import CannotStart
 from birdhouse.ingest.batch import Batches
+from birdhouse.ingest.delivery import Delivery, ViewFailure
 from birdhouse.ingest.events import Encoders, Events
 from birdhouse.ingest.files import Files
+from birdhouse.ingest.record import failed_view
+from birdhouse.ingest.replace import Replacements
 from birdhouse.jobs import store as job_store
 from birdhouse.jobs.bucket import Buckets
 from birdhouse.jobs.copy import CopyRunner, scheduled_copy
@@ -46,6 +49,7 @@ from birdhouse.jobs.job import JobKind
 from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
 from birdhouse.jobs.records import JobRecords, note_lost_ends
+from birdhouse.jobs.repair import RepairRunner, submit_repairs
 from birdhouse.jobs.scheduler import ScheduledKind, Scheduler
 from birdhouse.jobs.sink import SinkRunner, scheduled_sink
 from birdhouse.jobs.sql_copy import SqlCopyRunner
@@ -92,6 +96,8 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
         parts.storage_samples.start()
         stack.push_async_callback(parts.storage_samples.stop)
         await parts.jobs.start()
+        for workspace in parts.catalog.workspaces():
+            await submit_repairs(engine, parts.jobs, workspace)
         stack.push_async_callback(parts.jobs.stop)
         parts.scheduler.start()
         stack.push_async_callback(parts.scheduler.stop)
@@ -168,27 +174,39 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     connections = Connections(database, catalog, cipher, clock)
     gate = WriteGate(engine)
     buckets = Buckets(gate, connections)
-    deployer = Deployer(gate, catalog, clock, recorder.note)
+
+    async def repair(workspace: Workspace, pipes: Collection[str]) -> None:
+        await submit_repairs(engine, jobs, workspace, pipes)
+
+    deployer = Deployer(gate, catalog, clock, recorder.note, repair)
     encoders = Encoders()
+
+    def note_failed_view(failure: ViewFailure) -> None:
+        recorder.note(failed_view(failure, clock.now()))
+
+    delivery = Delivery(gate, catalog, note_failed_view)
     batches = Batches(
-        gate,
+        delivery,
         batch_rows_max=settings.insert_batch_rows_max,
         batch_bytes_max=settings.insert_batch_bytes_max,
         queued_bytes_max=settings.insert_queued_bytes_max,
     )
-    files = Files(gate, settings.data_dir / "files")
+    files = Files(gate, settings.data_dir / "files", delivery)
     archives = _archives(settings)
     evolver = Evolver(engine, catalog, clock)
 
     limits = Limits(seconds=settings.job_seconds_max, memory_bytes=settings.job_memory_bytes_max)
+    replacements = Replacements(gate, catalog, limits)
     runners: dict[str, Runner] = {
-        JobKind.COPY: CopyRunner(gate, catalog, services, limits),
+        JobKind.COPY: CopyRunner(gate, catalog, services, limits, delivery),
         JobKind.POPULATE: PopulateRunner(gate, catalog, services, limits, deployer.unlink),
+        JobKind.REPAIR: RepairRunner(gate, catalog, limits),
         JobKind.IMPORT: ImportRunner(
             gate,
             catalog,
             services,
             files,
+            replacements,
             http,
             size_bytes_max=settings.upload_bytes_max,
             clock=clock,
@@ -200,7 +218,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         JobKind.EVOLVE: EvolveRunner(gate, catalog, clock, evolver, limits, recorder.note),
         JobKind.BACKFILL: BackfillRunner(gate, catalog, clock),
         JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
-        JobKind.QUERY: SqlCopyRunner(gate, catalog, services, limits),
+        JobKind.QUERY: SqlCopyRunner(gate, catalog, services, limits, delivery),
         JobKind.SINK: SinkRunner(gate, catalog, services, limits, buckets, settings.exports_directory),
     }
     jobs = JobQueue(
@@ -231,6 +249,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         batches=batches,
         events=Events(batches, encoders, body_bytes_max=settings.event_body_bytes_max),
         files=files,
+        replacements=replacements,
         jobs=jobs,
         scheduler=Scheduler(database, clock, catalog, jobs, scheduled, is_on=settings.follow_schedules),
         deployer=deployer,

@@ -121,6 +121,14 @@ class Client:
         """Starts a copy; the id of its job."""
         return str(self._json("POST", f"/v0/pipes/{pipe}/copy", params=parameters)["job"]["job_id"])
 
+    def populate(self, pipe: str, options: Mapping[str, object]) -> dict[str, Any]:
+        """Starts the populate of a materialized pipe; the job. Options that are None or empty are left out."""
+        nodes = self._json("GET", f"/v0/pipes/{pipe}")["nodes"]
+        node = next((each for each in nodes if each["materialized"]), nodes[-1])
+        given = {name: str(value).lower() if value is True else value for name, value in options.items() if value}
+        job: dict[str, Any] = self._json("POST", f"/v0/pipes/{pipe}/nodes/{node['id']}/population", params=given)["job"]
+        return job
+
     def workspaces(self) -> list[dict[str, Any]]:
         """Those that the token may work with, each with a token of its own."""
         found: list[dict[str, Any]] = self._json("GET", "/v0/user/workspaces")["workspaces"]

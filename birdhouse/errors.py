@@ -207,6 +207,16 @@ class RowLimit(LimitReached):
 class PartialWrite(BirdhouseError):
     """Rows were written, but a materialized view on them failed."""
 
+    documentation = "docs/materialized-views.md"
+
+    def __init__(
+        self, message: str = "", *, detail: str = "", hint: str = "", view: str = "", is_settled: bool = False
+    ) -> None:
+        """`view` is the engine's name of one that failed. When settled, the other views have the rows."""
+        self.view = view
+        self.is_settled = is_settled
+        super().__init__(message, detail=detail, hint=hint)
+
 
 class Busy(BirdhouseError):
     """The server has more work than it can take. Try again shortly."""

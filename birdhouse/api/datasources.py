@@ -128,7 +128,7 @@ async def truncate(call: Call) -> Response:
     started = time.perf_counter()
     try:
         call.parts.layouts.refuse_while_rewritten(datasource.table, datasource.name)
-        await truncate_table(call.parts.engine, datasource.table)
+        await truncate_table(call.parts.engine, call.workspace, datasource)
     except BirdhouseError as error:
         _note_truncate(call, datasource, time.perf_counter() - started, str(error))
         raise

@@ -11,30 +11,32 @@ from birdhouse.access.check import require
 from birdhouse.api.call import Call
 from birdhouse.api.responses import json_response
 from birdhouse.catalog import lineage
-from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.types import Query, quote_string
 from birdhouse.errors import InvalidParameter, SqlError
+from birdhouse.ingest.replace import targets_below
 
 
 async def index(call: Call) -> Response:
     """The pipes each data source feeds; `datasource`, `pipe` and `match`, a regular expression, narrow it down.
 
-    With `check_for_partial_replace` and a `datasource`: the data sources below it that views fill, each with those
-    pipes. They hold what came of its rows, and a change of its rows leaves them behind.
+    With `check_for_partial_replace` and a `datasource`: the data sources that views fill from it, each with their
+    pipes. They follow when some of its rows are replaced; those with another partition key cannot: incompatible.
     """
     require(call.grants.may_read_all())
     workspace = call.workspace
     name = call.text("datasource")
     if name and call.flag("check_for_partial_replace"):
-        found = _filled_by_views(workspace, workspace.datasource(name))
-    else:
-        found = _readers(workspace, await _chosen(call, workspace), recursive=call.flag("recursive"))
-        if pipe := call.text("pipe"):
-            wanted = workspace.pipe(pipe).name
-            found = {each: [wanted] for each, pipes in found.items() if wanted in pipes}
-        if call.flag("no_deps"):
-            found = {each: pipes for each, pipes in found.items() if not pipes}
+        both = await targets_below(call.parts.engine, workspace, workspace.datasource(name).table)
+        compatible, incompatible = ({workspace.name_of(table): pipes for table, pipes in each.items()} for each in both)
+        return json_response({"dependencies": compatible, "incompatible_datasources": incompatible})
+    found = _readers(workspace, await _chosen(call, workspace), recursive=call.flag("recursive"))
+    if pipe := call.text("pipe"):
+        wanted = workspace.pipe(pipe).name
+        found = {each: [wanted] for each, pipes in found.items() if wanted in pipes}
+    if call.flag("no_deps"):
+        found = {each: pipes for each, pipes in found.items() if not pipes}
     return json_response({"dependencies": found, "incompatible_datasources": {}})
 
 
@@ -59,22 +61,3 @@ async def _chosen(call: Call, workspace: Workspace) -> list[DataSource]:
 def _readers(workspace: Workspace, datasources: Iterable[DataSource], *, recursive: bool) -> dict[str, list[str]]:
     reading = lineage.dependents if recursive else lineage.readers
     return {each.name: [pipe.name for pipe in reading(workspace, each.name)] for each in datasources}
-
-
-def _filled_by_views(workspace: Workspace, datasource: DataSource) -> dict[str, list[str]]:
-    """Follows a view into its target, and from there on."""
-    found: dict[str, list[str]] = {}
-    waiting = [datasource.name]
-    while waiting:
-        for pipe in lineage.dependents(workspace, waiting.pop(0)):
-            if not _is_view(pipe) or pipe.target is None or pipe.name in found.get(pipe.target, ()):
-                continue
-            if pipe.target not in found:
-                waiting.append(pipe.target)
-            found.setdefault(pipe.target, []).append(pipe.name)
-    found.pop(datasource.name, None)
-    return found
-
-
-def _is_view(pipe: Pipe) -> bool:
-    return pipe.view is not None

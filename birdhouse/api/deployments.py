@@ -44,9 +44,8 @@ async def create(call: Call) -> Response:
         raise
     if not dry_run:
         _note(call)
-    return json_response(
-        {"steps": deployment.steps, "notes": deployment.notes, "dry_run": dry_run, "files": len(files)}
-    )
+    notes = [*deployment.pending, *map(str, deployment.notes)]
+    return json_response({"steps": deployment.steps, "notes": notes, "dry_run": dry_run, "files": len(files)})
 
 
 def _note(call: Call, error: str = "") -> None:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from birdhouse.access.check import require
 from birdhouse.api.analyses import Sample, analyzed, head_of, remote_sample, sample_of
-from birdhouse.api.call import Call, joined, required
+from birdhouse.api.call import TRUE_WORDS, Call, joined, required
 from birdhouse.api.datasource_form import connected, definition_of, desired
 from birdhouse.api.datasource_json import datasource_of
 from birdhouse.api.events import target_of
@@ -31,6 +31,7 @@ from birdhouse.errors import BirdhouseError, InvalidParameter, InvalidRows, Name
 from birdhouse.ingest.delimited import Dialect, detect_dialect
 from birdhouse.ingest.files import FileFormat, Imported
 from birdhouse.ingest.record import ImportRecord, ImportSubject
+from birdhouse.ingest.target import Target
 from birdhouse.jobs.condition import checked_condition
 from birdhouse.jobs.imports import format_of_url, import_payload
 from birdhouse.jobs.job import JobKind
@@ -129,6 +130,7 @@ async def _from_url(call: Call, values: Mapping[str, str], mode: str) -> Respons
         mode=APPEND if mode == CREATE else mode,
         format=format.value,
         condition=values.get("replace_condition") or None,
+        skip_incompatible=_skips_incompatible(values),
     )
     # The client reads `block_log` of a job that has not begun, too.
     job = await call.parts.jobs.submit(
@@ -219,14 +221,25 @@ async def _replace(call: Call, datasource: DataSource, file: _File, values: Mapp
     with _record(call, datasource, file, EventType.REPLACE) as record:
         condition = _condition(call, values)
         dialect = await asyncio.to_thread(_dialect, values, file.path, datasource)
-        # Held still: a schema that changes while the new rows are gathered would be changed back by the exchange.
-        async with call.parts.catalog.changing(call.workspace.id) as workspace:
-            target = target_of(workspace.datasource(datasource.id))
-            imported = await call.parts.files.replace(
-                target, file.path, file.format,
-                import_id=file.import_id, dialect=dialect, condition=condition, on_block=record.block,
-            )  # fmt: skip
+
+        def fill(target: Target) -> Awaitable[Imported]:
+            return call.parts.files.append(
+                target, file.path, file.format, import_id=file.import_id, dialect=dialect, on_block=record.block
+            )
+
+        imported = await call.parts.replacements.replace(
+            call.workspace.id,
+            target_of(datasource),
+            fill,
+            import_id=file.import_id,
+            condition=condition,
+            skip_incompatible=_skips_incompatible(values),
+        )
         return record.done(imported)
+
+
+def _skips_incompatible(values: Mapping[str, str]) -> bool:
+    return values.get("skip_incompatible_partition_key", "").lower() in TRUE_WORDS
 
 
 def _record(call: Call, datasource: DataSource, file: _File, event_type: EventType) -> ImportRecord:
@@ -294,6 +307,8 @@ def _counts(imported: Imported, name: str) -> dict[str, Any]:
 
 
 def _complaint(imported: Imported, name: str) -> str:
+    if imported.view_failures:
+        return imported.view_failures[0]
     if not imported.quarantine_rows and not imported.invalid_lines:
         return ""
     return (

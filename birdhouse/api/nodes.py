@@ -10,17 +10,22 @@ from birdhouse.access.check import require
 from birdhouse.api.call import Call
 from birdhouse.api.job_json import job_json
 from birdhouse.api.pipe_json import engine_of, node_json, pipe_answer, sink_options
-from birdhouse.api.pipes import populate_options
+from birdhouse.api.pipes import populate_options, populating, target_json
 from birdhouse.api.responses import json_response, no_content
 from birdhouse.catalog.resources import Pipe
+from birdhouse.deploy.deployer import SERVICE_WORKSPACE, Deployment, Populating
 from birdhouse.deploy.draft import Desired, Publish
 from birdhouse.errors import Conflict, InvalidInput
 from birdhouse.jobs.job import JobKind
-from birdhouse.jobs.populate import populate_payload
+from birdhouse.jobs.populate import check_condition, populate_payload, view_of
+from birdhouse.jobs.repair import repair_payload
 from birdhouse.language.cron import ON_DEMAND
 from birdhouse.language.datafile.format import format_datasource, format_pipe
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
 from birdhouse.language.datafile.parse import normal_sql
+
+WARNING_WEIGHT = 100
+"""The client sorts by it; ours are all the same."""
 
 
 async def append(call: Call) -> Response:
@@ -96,12 +101,18 @@ def _schedule(given: str | None, stored: str | None) -> str | None:
 
 
 async def materialize(call: Call) -> Response:
-    """Makes the node a materialized view into `datasource`, which is created when it does not exist."""
+    """Makes the node a materialized view into `datasource`, which is created when it does not exist.
+
+    With `populate` a job brings in the rows that the source has at that moment.
+    """
     require(call.grants.may_create_pipe())
     pipe = call.workspace.pipe(call.name)
     values = await call.form()
-    after = await _deploy(call, _materialized(pipe, call, values))
-    return json_response(pipe_answer(call, after))
+    before = call.workspace
+    definition = _materialized(pipe, call, values)
+    deployment = await _deployed(call, definition, populating(call, definition))
+    answer = pipe_answer(call, deployment.workspace.pipe(pipe.id))
+    return json_response(answer | target_json(call, deployment, before, definition))
 
 
 async def analyze(call: Call) -> Response:
@@ -111,13 +122,17 @@ async def analyze(call: Call) -> Response:
     values = await call.form()
     definition = _materialized(pipe, call, values)
     desired = Desired(definition, format_pipe(definition), publish=Publish.SAME)
-    deployment = await call.parts.deployer.deploy(call.workspace.id, [desired], dry_run=True)
+    deployment = await call.parts.deployer.deploy(call.workspace.id, [desired], infer_targets=True, dry_run=True)
     target = deployment.plan.after.datasource(definition.output.datasource or "")  # type: ignore[union-attr]
     analysis = {
         "pipe": {"name": pipe.name, "datafile": desired.text},
         "datasource": {"name": target.name, "datafile": format_datasource(target.definition)},
     }
-    return json_response({"warnings": [], "analysis": analysis})
+    warnings = [
+        {"code": note.code, "weight": WARNING_WEIGHT, "text": note.text, "documentation": "docs/materialized-views.md"}
+        for note in deployment.notes
+    ]
+    return json_response({"warnings": warnings, "analysis": analysis})
 
 
 def _materialized(pipe: Pipe, call: Call, values: dict[str, str]) -> PipeDefinition:
@@ -128,12 +143,22 @@ def _materialized(pipe: Pipe, call: Call, values: dict[str, str]) -> PipeDefinit
 
 
 async def populate(call: Call) -> Response:
-    """Starts the job that runs the view over the rows its source has now."""
+    """Starts the job that runs the view over the rows its source has now.
+
+    With `missed` over those that were kept for it when it failed, and no others.
+    """
     require(call.grants.may_create_pipe())
     pipe = call.workspace.pipe(call.name)
     pipe.find_node(call.request.path_params["node"])
+    if call.flag("missed"):
+        payload = repair_payload(call.workspace, await view_of(call.parts.engine, call.workspace, pipe.name))
+        job = await call.parts.jobs.submit(call.workspace.id, JobKind.REPAIR, payload, asked_by=call.grants.token_name)
+        return json_response({"job": job_json(job, call.base_url)})
     options = populate_options(call, truncate=call.flag("truncate"))
-    payload = populate_payload(call.workspace, pipe.name, options)
+    view = await view_of(call.parts.engine, call.workspace, pipe.name)
+    services = call.parts.catalog.named(SERVICE_WORKSPACE)
+    await check_condition(call.parts.engine, call.workspace, view, options, services)
+    payload = populate_payload(call.workspace, view, options)
     job = await call.parts.jobs.submit(call.workspace.id, JobKind.POPULATE, payload, asked_by=call.grants.token_name)
     return json_response({"job": job_json(job, call.base_url)})
 
@@ -148,9 +173,12 @@ def _with_node(pipe: Pipe, changed: Node) -> PipeDefinition:
 
 
 async def _deploy(call: Call, definition: PipeDefinition) -> Pipe:
+    return (await _deployed(call, definition)).workspace.pipe(definition.resource_name)
+
+
+async def _deployed(call: Call, definition: PipeDefinition, populating: Populating | None = None) -> Deployment:
     desired = Desired(definition, format_pipe(definition), publish=Publish.SAME)
-    deployment = await call.parts.deployer.deploy(call.workspace.id, [desired])
-    return deployment.workspace.pipe(definition.resource_name)
+    return await call.parts.deployer.deploy(call.workspace.id, [desired], infer_targets=True, populating=populating)
 
 
 async def delete_node(call: Call) -> Response:

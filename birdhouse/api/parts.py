@@ -19,6 +19,7 @@ from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Events
 from birdhouse.ingest.files import Files
 from birdhouse.ingest.layout import Layouts
+from birdhouse.ingest.replace import Replacements
 from birdhouse.jobs.bucket import Buckets
 from birdhouse.jobs.queue import JobQueue
 from birdhouse.jobs.scheduler import Scheduler
@@ -48,6 +49,7 @@ class Parts:
     batches: Batches
     events: Events
     files: Files
+    replacements: Replacements
     jobs: JobQueue
     scheduler: Scheduler
     deployer: Deployer

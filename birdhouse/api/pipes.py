@@ -16,10 +16,11 @@ from birdhouse.api.pipe_json import definition_of, pipe_answer
 from birdhouse.api.responses import json_response, no_content, text_response
 from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.deploy.deployer import Deployment, Populating
 from birdhouse.deploy.draft import Desired, Publish
 from birdhouse.errors import InvalidInput, InvalidParameter, NameTaken
-from birdhouse.jobs.job import JobKind
-from birdhouse.jobs.populate import PopulateOptions, populate_payload
+from birdhouse.ingest.missed import missed_rows
+from birdhouse.jobs.populate import PopulateOptions
 from birdhouse.language.datafile.format import format_pipe
 from birdhouse.language.datafile.model import NodeKind, PipeDefinition
 
@@ -50,11 +51,18 @@ def _only(content: dict[str, Any], attrs: frozenset[str], node_attrs: frozenset[
 
 
 async def show(call: Call) -> Response:
-    """The nodes and the kind of one pipe. Whoever may create pipes may see them: a push looks at what it made."""
+    """The nodes and the kind of one pipe. Whoever may create pipes may see them: a push looks at what it made.
+
+    `missed_rows` of a materialized pipe are those that are kept for it because its view failed on them.
+    """
     pipe = call.workspace.pipe(call.name)
     if isinstance(call.grants.may_create_pipe(), Refused):
         require(call.grants.may_read_pipe(pipe))
-    return json_response(pipe_answer(call, pipe))
+    answer = pipe_answer(call, pipe)
+    if pipe.view is not None:
+        missed = await missed_rows(call.parts.engine, call.workspace.database)
+        answer["missed_rows"] = sum(missed.get(pipe.view.table, {}).values())
+    return json_response(answer)
 
 
 async def datafile(call: Call) -> Response:
@@ -76,11 +84,14 @@ async def create(call: Call) -> Response:
         raise NameTaken(f"There is already a Pipe with name '{existing.name}'", hint="Pass force=true to replace it.")
     desired = Desired(definition, format_pipe(definition), publish=Publish.LAST_IF_ENDPOINT)
     deployment = await call.parts.deployer.deploy(
-        before.id, [desired], ignore_sql_errors=call.flag("ignore_sql_errors")
+        before.id,
+        [desired],
+        ignore_sql_errors=call.flag("ignore_sql_errors"),
+        populating=populating(call, definition),
     )
     after = call.workspace
     answer = pipe_answer(call, after.pipe(definition.resource_name))
-    return json_response(answer | await _created_target(call, deployment.workspace, before, definition))
+    return json_response(answer | target_json(call, deployment, before, definition))
 
 
 async def _content(call: Call) -> Mapping[str, Any]:
@@ -101,22 +112,31 @@ def _with_grants_and_tags(definition: PipeDefinition, workspace: Workspace) -> P
     return replace(definition, tokens=found.definition.tokens, tags=found.definition.tags)
 
 
-async def _created_target(
-    call: Call, after: Workspace, before: Workspace, definition: PipeDefinition
-) -> dict[str, Any]:
+def populating(call: Call, definition: PipeDefinition) -> Populating | None:
+    """The populate that the request asks for with `populate`; pipes of other kinds ignore it."""
+    output = definition.output
+    if output is None or output.kind is not NodeKind.MATERIALIZED or not call.flag("populate"):
+        return None
+    return Populating(
+        definition.resource_name,
+        populate_options(call, truncate=call.flag("truncate")),
+        call.parts.jobs,
+        asked_by=call.grants.token_name,
+    )
+
+
+def target_json(call: Call, deployment: Deployment, before: Workspace, definition: PipeDefinition) -> dict[str, Any]:
     """What the client reads about the target of a materialized or copy pipe, and the job that fills it."""
     output = definition.output
-    target = after.resources.get((output.datasource or output.target_datasource or "") if output else "")
+    target = deployment.workspace.resources.get((output.datasource or output.target_datasource or "") if output else "")
     if output is None or target is None:
         return {}
     answer: dict[str, Any] = {
         "datasource": {"id": target.id, "name": target.name},
         "created_datasource": target.name not in before.resources,
     }
-    if output.kind is NodeKind.MATERIALIZED and call.flag("populate"):
-        payload = populate_payload(call.workspace, definition.resource_name, populate_options(call))
-        job = await call.parts.jobs.submit(after.id, JobKind.POPULATE, payload, asked_by=call.grants.token_name)
-        answer["job"] = job_json(job, call.base_url)
+    if deployment.job is not None:
+        answer["job"] = job_json(deployment.job, call.base_url)
     return answer
 
 

@@ -11,11 +11,14 @@ from typing import Any
 from birdhouse.catalog import store
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
+from birdhouse.engine.exchange import Exchange
 from birdhouse.errors import NotFound
 from birdhouse.metadata.cipher import Cipher
-from birdhouse.metadata.database import Database
+from birdhouse.metadata.database import Database, Transaction
 from birdhouse.metadata.identifiers import new_database, new_id, new_signing_key
 from birdhouse.metadata.rows import Rows
+
+Also = Callable[[Transaction], object]
 
 
 class Catalog:
@@ -57,6 +60,10 @@ class Catalog:
     def named(self, name: str) -> Workspace | None:
         return self._named.get(name)
 
+    def of_database(self, database: str) -> Workspace | None:
+        """The workspace whose rows are in that database of the engine."""
+        return next((each for each in self._workspaces.values() if each.database == database), None)
+
     async def create_workspace(self, name: str) -> Workspace:
         """An empty workspace with its own signing key and database. Raises Conflict when the name is taken."""
         identity = new_id()
@@ -74,16 +81,11 @@ class Catalog:
             yield self.workspace(workspace_id)
 
     async def commit(
-        self,
-        before: Workspace,
-        after: Workspace,
-        *,
-        unfinished: Sequence[str] = (),
-        also: Callable[[Any], object] = lambda connection: None,
+        self, before: Workspace, after: Workspace, *, unfinished: Sequence[str] = (), also: Also | None = None
     ) -> None:
         """Saves the difference in one transaction, then publishes `after`. `unfinished` is still to be done.
 
-        `also` is saved in the same transaction, which it is given.
+        `also` saves something else in the same transaction.
         """
         saved = [each for each in after.resources.values() if before.by_id.get(each.id) is not each]
         deleted = [identity for identity in before.by_id if identity not in after.by_id]
@@ -92,9 +94,10 @@ class Catalog:
             self._publish(after)
             self._on_change()
 
-        def save(connection: Any) -> None:
+        def save(connection: Transaction) -> None:
             store.save(connection, after.id, saved, deleted, unfinished)
-            also(connection)
+            if also is not None:
+                also(connection)
 
         await self._database.run(save, then=publish)
 
@@ -137,6 +140,13 @@ class Catalog:
     async def keep_unfinished(self, workspace_id: str, statements: Sequence[str]) -> None:
         """What the engine is to run at the next start, in that order, unless this process says otherwise before."""
         await self._database.run(lambda connection: store.save_unfinished(connection, workspace_id, statements))
+
+    async def keep_exchanges(self, workspace_id: str, exchanges: Sequence[Exchange]) -> None:
+        """Tables that the next start is to exchange, unless this process says otherwise before."""
+        await self._database.run(lambda connection: store.save_exchanges(connection, workspace_id, exchanges))
+
+    async def exchanges(self, workspace_id: str) -> tuple[Exchange, ...]:
+        return await self._database.run(lambda connection: store.load_exchanges(connection, workspace_id))
 
     async def unfinished(self, workspace_id: str) -> tuple[str, ...]:
         return await self._database.run(lambda connection: store.load_unfinished(connection, workspace_id))

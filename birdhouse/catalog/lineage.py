@@ -191,6 +191,22 @@ def datasources_read(workspace: Workspace, pipe: Pipe) -> Iterable[DataSource]:
                 waiting.append(read)
 
 
+def ids_below(workspace: Workspace, datasource_id: str) -> frozenset[str]:
+    """Of the data source, and of those that views may fill from it, directly or one through the other.
+
+    A view that only joins it counts too: which table triggers a view is known to the engine alone.
+    """
+    found = {datasource_id}
+    waiting = [each.name for each in workspace.datasources() if each.id == datasource_id]
+    while waiting:
+        for pipe in dependents(workspace, waiting.pop()):
+            target = workspace.resources.get(pipe.target or "") if pipe.view is not None else None
+            if target is not None and target.id not in found:
+                found.add(target.id)
+                waiting.append(target.name)
+    return frozenset(found)
+
+
 def find_cycle(edges: Mapping[str, Iterable[str]]) -> tuple[str, ...] | None:
     """A cycle as `("a", "b", "a")`, or None. `edges` says what each name reads."""
     done: set[str] = set()

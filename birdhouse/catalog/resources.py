@@ -92,6 +92,11 @@ class Pipe:
         return TableName(self.database, f"{VIEW_PREFIX}{self.node_ids[output.name]}")
 
     @property
+    def view_select(self) -> str:
+        """The SELECT over physical tables that the view was made with; empty when it has none."""
+        return (self.view_statement or "").partition(" AS\n")[2]
+
+    @property
     def target(self) -> str | None:
         """The name of the data source that this pipe writes, for materialized and copy pipes."""
         output = self.definition.output

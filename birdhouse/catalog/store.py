@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
@@ -12,6 +13,8 @@ from birdhouse.catalog.connections import store as connection_store
 from birdhouse.catalog.resources import DataSource, Pipe, Resource
 from birdhouse.catalog.variables import store as variable_store
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.engine.exchange import Exchange
+from birdhouse.engine.types import TableName
 from birdhouse.errors import CannotStart, DatafileError
 from birdhouse.language.datafile.parse import parse_datasource, parse_pipe
 from birdhouse.metadata.cipher import Cipher
@@ -21,6 +24,7 @@ from birdhouse.metadata.schema import nodes, resources, service_state, workspace
 DATASOURCE = "datasource"
 PIPE = "pipe"
 UNFINISHED = "unfinished_change_of_"
+EXCHANGES = "exchanges_of_"
 
 
 def load_workspaces(
@@ -133,12 +137,32 @@ def _save_resource(connection: Connection, workspace_id: str, resource: Resource
 
 def save_unfinished(connection: Connection, workspace_id: str, statements: Sequence[str]) -> None:
     """In place of what was kept before; no statements keep nothing."""
-    key = UNFINISHED + workspace_id
-    connection.execute(delete(service_state).where(service_state.c.key == key))
-    if statements:
-        connection.execute(insert(service_state).values(key=key, value=orjson.dumps(statements).decode()))
+    _keep(connection, UNFINISHED + workspace_id, statements)
 
 
 def load_unfinished(connection: Connection, workspace_id: str) -> tuple[str, ...]:
-    kept = connection.scalar(select(service_state.c.value).where(service_state.c.key == UNFINISHED + workspace_id))
-    return tuple(orjson.loads(kept)) if kept else ()
+    return tuple(_kept(connection, UNFINISHED + workspace_id))
+
+
+def save_exchanges(connection: Connection, workspace_id: str, exchanges: Sequence[Exchange]) -> None:
+    """In place of those that were kept before."""
+    rows = [(each.table.database, each.stage.table, each.table.table, each.uuid) for each in exchanges]
+    _keep(connection, EXCHANGES + workspace_id, rows)
+
+
+def load_exchanges(connection: Connection, workspace_id: str) -> tuple[Exchange, ...]:
+    rows = _kept(connection, EXCHANGES + workspace_id)
+    return tuple(
+        Exchange(TableName(database, stage), TableName(database, table), uuid) for database, stage, table, uuid in rows
+    )
+
+
+def _keep(connection: Connection, key: str, values: Sequence[object]) -> None:
+    connection.execute(delete(service_state).where(service_state.c.key == key))
+    if values:
+        connection.execute(insert(service_state).values(key=key, value=orjson.dumps(values).decode()))
+
+
+def _kept(connection: Connection, key: str) -> list[Any]:
+    kept = connection.scalar(select(service_state.c.value).where(service_state.c.key == key))
+    return list(orjson.loads(kept)) if kept else []

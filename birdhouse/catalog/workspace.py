@@ -69,6 +69,13 @@ class Workspace:
         found = self.resources.get(name.removesuffix(QUARANTINE_SUFFIX))
         return found.quarantine if isinstance(found, DataSource) else None
 
+    def name_of(self, table: TableName) -> str:
+        """What people call a physical table of the workspace; the physical name for one that it does not know."""
+        found = self.by_id.get(table.table.removesuffix(QUARANTINE_SUFFIX))
+        if not isinstance(found, DataSource):
+            return table.table
+        return found.name if found.table == table else f"{found.name}{QUARANTINE_SUFFIX}"
+
     def with_changes(self, saved: Iterable[Resource] = (), deleted_ids: Iterable[str] = ()) -> Workspace:
         gone = set(deleted_ids)
         saved = tuple(saved)

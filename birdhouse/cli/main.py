@@ -8,7 +8,7 @@ import sys
 import typer
 
 from birdhouse import __version__
-from birdhouse.cli import backup, check, demo, deploy, diff, evolve, fmt, output, recreate, start, test
+from birdhouse.cli import backup, check, demo, deploy, diff, evolve, fmt, output, populate, recreate, start, test
 from birdhouse.errors import BirdhouseError
 
 INTERRUPTED = 130
@@ -25,6 +25,7 @@ app.command("start")(start.start)
 
 app.command("demo")(demo.demo)
 app.command("deploy")(deploy.deploy)
+app.command("populate")(populate.populate)
 app.command("fmt")(fmt.fmt)
 app.command("check")(check.check)
 app.command("diff")(diff.diff)

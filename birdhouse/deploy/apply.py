@@ -7,15 +7,18 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext,
 
 import structlog
 
-from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.catalog import Also, Catalog
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy import ddl
-from birdhouse.deploy.plan import AlterDataSource, CreateDataSource, CreateView, DropView, Plan, Step
+from birdhouse.deploy.plan import AlterDataSource, CreateDataSource, CreateView, DropView, Plan, Step, TakeSnapshot
+from birdhouse.engine.exchange import finish_exchanges
 from birdhouse.engine.pool import to_its_end
 from birdhouse.engine.protocol import Engine
+from birdhouse.engine.tables import clone_statements
 from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError, SqlError
+from birdhouse.ingest.missed import drop_missed
 from birdhouse.ingest.quarantine import quarantine_columns
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.language.datafile.model import TableEngine
@@ -29,16 +32,16 @@ QUARANTINE_ENGINE = TableEngine(
 )
 
 
-async def apply(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
+async def apply(engine: WriteGate, catalog: Catalog, plan: Plan, also: Also | None = None) -> None:
     """Runs the steps, saves the plan, then cleans up. When a step or the saving fails, the steps done are undone.
 
     Before the first step the metadata database knows how to undo them all, so that a start after a crash can. A
-    caller that is cancelled goes on once the plan is carried out or undone.
+    caller that is cancelled goes on once the plan is carried out or undone. `also` is saved with the plan.
     """
-    await to_its_end(_carry_out(engine, catalog, plan))
+    await to_its_end(_carry_out(engine, catalog, plan, also))
 
 
-async def _carry_out(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
+async def _carry_out(engine: WriteGate, catalog: Catalog, plan: Plan, also: Also | None) -> None:
     planned = [pair for step in plan.steps for pair in statements(step)]
     undo = [undo for _, undo in planned if undo]
     cleanup = [ddl.drop_table(table) for each in plan.cleanup for table in _tables(each.datasource)]
@@ -49,7 +52,8 @@ async def _carry_out(engine: WriteGate, catalog: Catalog, plan: Plan) -> None:
             await engine.layouts.without_files(retyped, FILES_SECONDS_MAX)
             await stack.enter_async_context(engine.layouts.changing(retyped))
         await stack.enter_async_context(_views_change(engine, plan))
-        await _change(engine, catalog, plan, planned, cleanup)
+        await _change(engine, catalog, plan, planned, cleanup, also)
+        await drop_missed(engine, _without_missed_rows(plan))
     for statement in cleanup:
         await engine.execute(statement)
     if cleanup:
@@ -68,6 +72,14 @@ def _retyped(plan: Plan) -> list[TableName]:
     return found
 
 
+def _without_missed_rows(plan: Plan) -> set[TableName]:
+    """The views that are gone, or whose targets get everything anew."""
+    made = {step.pipe.view for step in plan.steps if isinstance(step, CreateView)}
+    populated = {plan.after.pipe(name).view for name in plan.is_populated}
+    dropped = {step.pipe.view for step in plan.steps if isinstance(step, DropView)}
+    return {view for view in (dropped - made) | populated if view is not None}
+
+
 def _views_change(engine: WriteGate, plan: Plan) -> AbstractAsyncContextManager[None]:
     """A row that came while a view is replaced would never reach its target: inserts wait meanwhile."""
     if any(isinstance(step, DropView | CreateView) for step in plan.steps):
@@ -76,7 +88,12 @@ def _views_change(engine: WriteGate, plan: Plan) -> AbstractAsyncContextManager[
 
 
 async def _change(
-    engine: Engine, catalog: Catalog, plan: Plan, planned: Sequence[tuple[str, str | None]], cleanup: Sequence[str]
+    engine: Engine,
+    catalog: Catalog,
+    plan: Plan,
+    planned: Sequence[tuple[str, str | None]],
+    cleanup: Sequence[str],
+    also: Also | None,
 ) -> None:
     done: list[str] = []
     try:
@@ -84,7 +101,7 @@ async def _change(
             await engine.execute(statement)
             if undo:
                 done.append(undo)
-        await catalog.commit(plan.before, plan.after, unfinished=cleanup)
+        await catalog.commit(plan.before, plan.after, unfinished=cleanup, also=also)
     except BaseException:
         await _undo(engine, catalog, plan, done[::-1])
         raise
@@ -105,7 +122,13 @@ async def _undo(engine: Engine, catalog: Catalog, plan: Plan, statements: Sequen
 
 
 async def finish_interrupted(engine: Engine, catalog: Catalog, workspace: Workspace) -> None:
-    """Undoes the change that a crash interrupted, or cleans up behind it when it was saved already."""
+    """Undoes the change that a crash interrupted, or cleans up behind it when it was saved already.
+
+    Tables that were taking the places of others do so now.
+    """
+    if exchanges := await catalog.exchanges(workspace.id):
+        await finish_exchanges(engine, exchanges)
+        await catalog.keep_exchanges(workspace.id, ())
     unfinished = await catalog.unfinished(workspace.id)
     for statement in unfinished:
         try:
@@ -132,6 +155,10 @@ def statements(step: Step) -> Iterator[tuple[str, str | None]]:
                 yield from alteration.changes
         case DropView(pipe) if pipe.view is not None:
             yield ddl.drop_view(pipe.view), pipe.view_statement
+        case TakeSnapshot(_, source, _, snapshot, has_parts):
+            making, *filling = clone_statements(source, snapshot, has_parts=has_parts)
+            yield making, ddl.drop_table(snapshot)
+            yield from ((statement, None) for statement in filling)
         case CreateView(pipe, _) if pipe.view is not None and pipe.view_statement is not None:
             yield pipe.view_statement, ddl.drop_view(pipe.view)
         case _:

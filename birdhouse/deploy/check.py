@@ -15,11 +15,14 @@ from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.deploy import ddl
 from birdhouse.deploy.apply import create_quarantine
 from birdhouse.deploy.draft import Draft, with_datasource
-from birdhouse.deploy.nodes import NodeCheck, ResultColumn, describe
+from birdhouse.deploy.nodes import NodeCheck
 from birdhouse.deploy.places import in_datasource, in_node
+from birdhouse.deploy.view_check import ViewCheck
+from birdhouse.deploy.views import fitting_engine
 from birdhouse.engine.protocol import Engine
+from birdhouse.engine.tables import StoredColumn, describe_select
 from birdhouse.engine.types import quote_identifier, quote_string
-from birdhouse.errors import BirdhouseError, SqlError
+from birdhouse.errors import BirdhouseError, DatafileError, SqlError
 from birdhouse.jobs.copy import shard_of
 from birdhouse.language.datafile.export import JOB_ID, template_columns
 from birdhouse.language.datafile.format import format_datasource
@@ -29,11 +32,9 @@ from birdhouse.language.datafile.model import (
     Node,
     NodeKind,
     PipeDefinition,
-    TableEngine,
 )
 from birdhouse.language.datafile.places import word_place
 from birdhouse.language.datafile.run_options import run_options
-from birdhouse.query.compose import Composed
 
 SCRATCH_PREFIX = "scratch_"
 
@@ -41,19 +42,24 @@ SCRATCH_PREFIX = "scratch_"
 class DraftCheck:
     """Checks one draft. `draft` grows by the data sources that its materialized nodes create.
 
-    Each problem is told once: what reads something that is broken is not looked at.
+    Each problem is told once: what reads something that is broken is not looked at. With `infer_targets` a
+    materialized node without ENGINE creates its target too.
     """
 
-    def __init__(self, engine: Engine, services: Workspace | None, draft: Draft, now: datetime) -> None:
+    def __init__(
+        self, engine: Engine, services: Workspace | None, draft: Draft, now: datetime, *, infer_targets: bool = False
+    ) -> None:
         self._engine = engine
         self._services = services
         self._now = now
+        self._infer_targets = infer_targets
         self._database = f"{SCRATCH_PREFIX}{secrets.token_hex(8)}"
         self.draft = draft
         self._scratch = draft.after
         self._broken = set(draft.broken)
         self._read_names: set[str] = set()
         self.problems: list[BirdhouseError] = []
+        self.views = ViewCheck(engine, self._database, draft)
 
     async def run(self, *, ignore_sql_errors: bool = False, with_trials: bool = False) -> None:
         """With trials, templates are also checked with the defaults and the examples that they declare."""
@@ -68,6 +74,7 @@ class DraftCheck:
             await nodes.run(pipes)
             for definition in lineage.order(pipes):
                 await self._output(definition, nodes)
+            self.problems += await self.views.circles()
             if with_trials:
                 await nodes.try_values(pipes)
         if not ignore_sql_errors:
@@ -145,31 +152,45 @@ class DraftCheck:
     def _refuse(self, error: BirdhouseError, pipe: Pipe, node: Node) -> None:
         self.problems.append(in_node(error, self.draft.after, pipe, node, self.draft.file_of(pipe.name)))
 
-    async def _materialized(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
-        target = node.datasource or ""
-        if target in self._scratch.resources:
-            self._target(pipe, target, columns)
-            return
-        definition = DataSourceDefinition(
-            target,
-            tuple(Column(column.name, column.type) for column in columns),
-            engine=node.engine or TableEngine("MergeTree", {"sorting_key": "tuple()"}),
-        )
-        self.draft = with_datasource(self.draft, definition, format_datasource(definition), self._now)
-        await self._table(self.draft.after.datasource(target))
+    async def _materialized(self, pipe: Pipe, node: Node, columns: list[StoredColumn]) -> None:
+        name = node.datasource or ""
+        try:
+            if name not in self._scratch.resources:
+                await self._create_target(pipe, node, name, columns)
+            target = self._scratch.resources.get(name)
+            if isinstance(target, DataSource):
+                await self.views.check(self._scratch, pipe, columns, target)
+        except BirdhouseError as error:
+            self._refuse(error, pipe, node)
 
-    async def _shard_key(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
+    async def _create_target(self, pipe: Pipe, node: Node, name: str, columns: list[StoredColumn]) -> None:
+        engine = node.engine or (fitting_engine(columns) if self._infer_targets else None)
+        if engine is None:
+            problem = DatafileError(
+                f"Data Source '{name}', the target of pipe '{pipe.name}', does not exist",
+                hint=Workspace.nearest(name, self.draft.after.datasources())
+                or f"Push it first, or let node '{node.name}' create it: add ENGINE and ENGINE_SORTING_KEY.",
+            )
+            file = self.draft.file_of(pipe.name)
+            self.problems.append(problem.at(*word_place(pipe.text, file, name)) if file else problem)
+            return
+        made = tuple(Column(column.name, column.type) for column in columns)
+        definition = DataSourceDefinition(name, made, engine=engine)
+        self.draft = with_datasource(self.draft, definition, format_datasource(definition), self._now)
+        await self._table(self.draft.after.datasource(name))
+
+    async def _shard_key(self, pipe: Pipe, node: Node, columns: list[StoredColumn]) -> None:
         key = run_options(node).shard_key
         if key is None:
             return
         typed = ", ".join(f"{quote_identifier(each.name)} {each.type}" for each in columns)
         try:
-            await describe(self._engine, Composed(f"SELECT {shard_of(key)} FROM null({quote_string(typed)})"))
+            await describe_select(self._engine, f"SELECT {shard_of(key)} FROM null({quote_string(typed)})")
         except BirdhouseError as error:
             hint = f"Use the columns of the result: {', '.join(each.name for each in columns)}."
             self._refuse(SqlError(f"shard_key: {error.message}", hint=error.hint or hint), pipe, node)
 
-    def _file_names(self, pipe: Pipe, node: Node, columns: list[ResultColumn]) -> None:
+    def _file_names(self, pipe: Pipe, node: Node, columns: list[StoredColumn]) -> None:
         """The columns that name the files of a sink must be in its result, and be times where they get a format."""
         types = {column.name: column.type for column in columns}
         for part in template_columns(node.options.get("export_file_template", "")):
@@ -184,7 +205,7 @@ class DraftCheck:
                 hint = f"Write {{{part.column}}} without a format."
                 self._refuse(SqlError(message, hint=hint), pipe, node)
 
-    def _target(self, pipe: Pipe, target: str, columns: list[ResultColumn]) -> None:
+    def _target(self, pipe: Pipe, target: str, columns: list[StoredColumn]) -> None:
         """Rows go into the target by column name: each column of the node must be there."""
         found = self._scratch.resources.get(target)
         if not isinstance(found, DataSource):

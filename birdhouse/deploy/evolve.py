@@ -19,8 +19,8 @@ from birdhouse.deploy.check import DraftCheck
 from birdhouse.deploy.conversion import Conversion, Wishes, conversions, dropped
 from birdhouse.deploy.deployer import SERVICE_WORKSPACE, refuse
 from birdhouse.deploy.draft import Desired, make_draft
-from birdhouse.deploy.nodes import describe
 from birdhouse.engine.protocol import Engine
+from birdhouse.engine.tables import describe_select
 from birdhouse.engine.types import Lane, Limits, Query, quote_identifier
 from birdhouse.errors import DeploymentRefused, InvalidInput, LimitReached, NameTaken, NothingToAlter, SqlError
 from birdhouse.ingest.quarantine import quarantine_columns
@@ -29,7 +29,6 @@ from birdhouse.jobs.staging import size
 from birdhouse.language.datafile.check import check as check_definition
 from birdhouse.language.datafile.model import DataSourceDefinition, TableEngine
 from birdhouse.language.datafile.parse import examine
-from birdhouse.query.compose import Composed
 
 NO_LIMITS = Limits()
 
@@ -173,7 +172,7 @@ class Evolver:
         for each in columns:
             if each.expression:
                 try:
-                    await describe(self._engine, Composed(f"SELECT {each.expression} FROM {datasource.table}"))
+                    await describe_select(self._engine, f"SELECT {each.expression} FROM {datasource.table}")
                 except SqlError as error:
                     raise SqlError(
                         f"The column '{each.column}' cannot be made: {error.message}", hint=error.hint

@@ -12,6 +12,7 @@ from birdhouse.deploy.plan import (
     Plan,
     SavePipe,
     Step,
+    TakeSnapshot,
 )
 
 
@@ -33,6 +34,8 @@ def describe(step: Step | DropDataSource) -> str:
             return f"remove view of {pipe.name}"
         case CreateView(pipe, target):
             return f"create view of {pipe.name} into {target.name}"
+        case TakeSnapshot(pipe, _, source_name):
+            return f"keep the rows of {source_name} as they are, to populate {pipe.name}"
         case SavePipe(pipe, is_new):
             return f"{'create' if is_new else 'update'} pipe {pipe.name} ({pipe.kind}, {len(pipe.node_ids)} nodes)"
         case DropDataSource(datasource):

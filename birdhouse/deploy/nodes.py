@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy.draft import Draft
 from birdhouse.deploy.places import in_node
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Query
+from birdhouse.engine.tables import StoredColumn, describe_select
 from birdhouse.errors import BirdhouseError, SqlError
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
 from birdhouse.language.sql.statements import selects_parameter
@@ -24,12 +23,6 @@ from birdhouse.query.compose import Composed, Composer
 
 CHECKS_AT_A_TIME = 4
 NO_VALUES: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class ResultColumn:
-    name: str
-    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +71,7 @@ class NodeCheck:
     def is_fine(self, pipe: str, node: str) -> bool:
         return _Place(pipe, node) in self._fine
 
-    async def columns(self, pipe: str, node: str) -> list[ResultColumn] | None:
+    async def columns(self, pipe: str, node: str) -> list[StoredColumn] | None:
         """Of a node that is fine; None when only another server could tell."""
         return await self._describe(_Place(pipe, node))
 
@@ -125,16 +118,16 @@ class NodeCheck:
         pipe, node = self._found(place)
         self.problems.append(in_node(error, self._draft.after, pipe, node, self._draft.file_of(pipe.name)))
 
-    async def _describe(self, place: _Place) -> list[ResultColumn] | None:
+    async def _describe(self, place: _Place) -> list[StoredColumn] | None:
         return await self._columns_of(place, self._composed(place, NO_VALUES))
 
-    async def _columns_of(self, place: _Place, composed: Composed) -> list[ResultColumn] | None:
+    async def _columns_of(self, place: _Place, composed: Composed) -> list[StoredColumn] | None:
         pipe, node = self._found(place)
         if composed.query_parameters:
             _refuse_shown_secrets(node, composed)
         if pipe.kind is NodeKind.COPY and table_functions(composed.sql) - GENERAL_TABLE_FUNCTIONS:
             return None
-        return await describe(self._engine, composed)
+        return await describe_select(self._engine, composed.sql, composed.query_parameters)
 
     def _composed(self, place: _Place, values: Mapping[str, str]) -> Composed:
         pipe, node = self._found(place)
@@ -204,10 +197,3 @@ def _refuse_shown_secrets(node: Node, composed: Composed) -> None:
             "A node cannot give a secret as a column of its result.",
             hint="Use the secret in a condition, or as an argument of a function.",
         )
-
-
-async def describe(engine: Engine, composed: Composed) -> list[ResultColumn]:
-    """The names and types of a SELECT's columns, by the engine's analysis."""
-    sql = f"DESCRIBE TABLE (\n{composed.sql}\n)"
-    result = await engine.select(Query(sql, "JSONCompact", composed.query_parameters))
-    return [ResultColumn(row[0], row[1]) for row in json.loads(result.body)["data"]]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from birdhouse.catalog.resources import DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy import ddl
 from birdhouse.deploy.alter import Alteration, alterations
 from birdhouse.deploy.draft import Draft
+from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError
 from birdhouse.query.compose import Composer
 
@@ -44,6 +46,17 @@ class CreateView:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Keeps the rows that the source of a new view has at that moment, for the populate that goes with it."""
+
+    pipe: Pipe
+    source: TableName
+    source_name: str
+    snapshot: TableName
+    has_parts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SavePipe:
     """Publishes the new text of a pipe."""
 
@@ -63,7 +76,7 @@ class DeletePipe:
     pipe: Pipe
 
 
-Step = CreateDataSource | AlterDataSource | DropView | CreateView | SavePipe | DeletePipe
+Step = CreateDataSource | AlterDataSource | DropView | CreateView | TakeSnapshot | SavePipe | DeletePipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,10 @@ class Plan:
     after: Workspace
     steps: tuple[Step, ...]
     cleanup: tuple[DropDataSource, ...] = ()
+    is_populated: frozenset[str] = frozenset()
+    """Pipes whose new views get all rows that their sources have: what the old ones have missed is forgotten."""
+    triggers: Mapping[str, TableName] = field(default_factory=dict)
+    """Pipe with a new view to the table whose inserts will trigger it."""
 
     @property
     def is_empty(self) -> bool:

@@ -17,8 +17,8 @@ from birdhouse.deploy.apply import create_tables
 from birdhouse.deploy.check import SCRATCH_PREFIX
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Query, TableName, quote_string
-from birdhouse.ingest.swap import STAGING_MARK
-from birdhouse.jobs.staging import STAGING_PREFIX
+from birdhouse.ingest.missed import MISSED_PREFIX
+from birdhouse.ingest.staging import STAGING_MARK, STAGING_PREFIX, staging_prefix
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ async def reconcile(engine: Engine, workspace: Workspace, unfinished_jobs: Colle
     """The tables of unfinished jobs, named by their ids, are left to them."""
     await engine.execute(ddl.create_database(workspace.database))
     there = await _tables(engine, workspace.database)
-    kept = tuple(f"{STAGING_PREFIX}{job.replace('-', '')}_" for job in unfinished_jobs)
+    kept = tuple(map(staging_prefix, unfinished_jobs))
     await _drop_left_overs(engine, workspace, {name: each for name, each in there.items() if not name.startswith(kept)})
     for datasource in workspace.datasources():
         for table, (statement, _) in zip(
@@ -51,14 +51,20 @@ async def reconcile(engine: Engine, workspace: Workspace, unfinished_jobs: Colle
 
 async def _drop_left_overs(engine: Engine, workspace: Workspace, there: Mapping[str, tuple[str, int]]) -> None:
     known = {table.table for each in workspace.datasources() for table in (each.table, each.quarantine)}
-    known |= {pipe.view.table for pipe in workspace.pipes() if pipe.view is not None}
-    unknown = {name: kind_and_rows for name, kind_and_rows in there.items() if name not in known}
+    views = {pipe.view.table for pipe in workspace.pipes() if pipe.view is not None}
+    missed = tuple(f"{MISSED_PREFIX}{view}" for view in views)
+    known |= views
+    unknown = {
+        name: kind_and_rows
+        for name, kind_and_rows in there.items()
+        if name not in known and not name.startswith(missed)
+    }
     # Views go first: a view whose target is gone would fail every insert into its source.
     for name, (engine_name, rows) in sorted(unknown.items(), key=lambda item: item[1][0] != "MaterializedView"):
         table = TableName(workspace.database, name)
         if engine_name == "MaterializedView":
             await engine.execute(ddl.drop_view(table))
-        elif rows == 0 or STAGING_MARK in name or name.startswith(STAGING_PREFIX):
+        elif rows == 0 or STAGING_MARK in name or name.startswith((STAGING_PREFIX, MISSED_PREFIX)):
             await engine.execute(ddl.drop_table(table))
         else:
             log.warning("unknown_table_kept", table=str(table), rows=rows)

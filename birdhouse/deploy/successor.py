@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from birdhouse.engine.tables import describe
 from birdhouse.engine.types import Lane, Limits, Progress, TableName, quote_identifier
+from birdhouse.ingest.staging import PARTITIONS_PER_INSERT_MAX, clone_table
 from birdhouse.jobs.gate import WriteGate
-from birdhouse.jobs.populate import clone_table
-from birdhouse.jobs.staging import PARTITIONS_PER_INSERT_MAX, Staging, describe, size
+from birdhouse.jobs.staging import Staging, size
 
 PARTS = ("collector", "new", "source", "arrived", "taken")
 """In the order to drop: the view goes before the table it writes to."""

@@ -27,7 +27,8 @@ _INPUT_PLACE = re.compile(r"(: )?\(in file/uri [^)]*\)|: While executing .*: dat
 _SCOPE = re.compile(r"\.? [Ii]n (?:scope|query) (?:WITH|SELECT)\b.*?(?=\. Maybe you meant|$)", re.DOTALL)
 _DATABASE = re.compile(r"`?\w+`?\.(?=`?[tv]_[0-9a-f]{32})")
 
-_VIEW_FAILED = "while pushing to view"
+_VIEW_FAILED = re.compile(r": while pushing to view (?:\S+\.)?`?(\w+)`?")
+_EXECUTED = re.compile(r": while executing (?:'FUNCTION .*?'|function .*?)(?=: while|\.?$)", re.DOTALL)
 _NO_SPACE = ("No space left on device", "errno: 28")
 _WHOLE_SERVER = "(total) memory limit exceeded"
 
@@ -84,8 +85,10 @@ def _tells(text: str, value: str) -> bool:
 
 
 def statement_failure(text: str) -> BirdhouseError:
-    """The error for a failed SELECT, DDL or INSERT … SELECT."""
+    """The error for a failed SELECT, DDL or INSERT … SELECT; PartialWrite when the rows were written before."""
     message, code, name = parts(text)
+    if view := _VIEW_FAILED.search(message):
+        return _view_failure(message, view[1])
     if _WHOLE_SERVER in text:
         return Busy("The server is out of memory.", detail=message, hint="Try again shortly.")
     if any(sign in text for sign in _NO_SPACE):
@@ -98,13 +101,23 @@ def statement_failure(text: str) -> BirdhouseError:
 def insert_failure(text: str) -> BirdhouseError:
     """The error for a failed block of rows: it says whether the rows, a view or the server is to blame."""
     message, _, name = parts(text)
-    if _VIEW_FAILED in text:
-        return PartialWrite(detail=message, hint="Repeat with the same token once the view works.")
+    if view := _VIEW_FAILED.search(message):
+        return _view_failure(message, view[1])
     if name in _UNREADABLE_ROWS or name.startswith("CANNOT_PARSE_"):
         return InvalidRows(detail=_INPUT_PLACE.sub("", message))
     if name == "TOO_MANY_PARTS":
         return _too_many_parts(message)
     return statement_failure(text)
+
+
+def _view_failure(message: str, view: str) -> PartialWrite:
+    reason = without_place(_VIEW_FAILED.split(message)[0])
+    return PartialWrite(detail=reason, hint="Repeat with the same token once the view works.", view=view)
+
+
+def without_place(message: str) -> str:
+    """The message without the function of the plan in which it came up."""
+    return _EXECUTED.sub("", message).strip()
 
 
 def _too_many_parts(message: str) -> BirdhouseError:

@@ -64,3 +64,20 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class HeldEngine(Engine, Protocol):
+    """An engine whose inserts can be held: what is ingested goes through it (`jobs/gate.py`)."""
+
+    @property
+    def ungated(self) -> Engine:
+        """The engine behind it, for inserts in the body of `writing`."""
+        ...
+
+    def writing(self, database: str) -> AbstractAsyncContextManager[None]:
+        """Around what adds rows to tables that others see."""
+        ...
+
+    def held(self, database: str) -> AbstractAsyncContextManager[None]:
+        """No insert into the database is under way in the body. Keep it short."""
+        ...

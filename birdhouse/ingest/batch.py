@@ -6,12 +6,11 @@ import asyncio
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Insert, TableName
-from birdhouse.errors import BirdhouseError, Busy, InvalidInput, PartialWrite
+from birdhouse.errors import BirdhouseError, Busy, InvalidInput
 
-INSERT_ATTEMPTS_MAX = 3
 ROW_FORMAT = "RowBinaryWithDefaults"
 
 
@@ -25,16 +24,15 @@ class Rows:
     count: int
 
 
-async def insert_rows(engine: Engine, rows: Rows, *, attempts_max: int = INSERT_ATTEMPTS_MAX) -> None:
-    """Durable when it returns. After a failed view the same token is sent again and adds only the missing rows."""
-    insert = Insert(rows.table, rows.columns, ROW_FORMAT, rows.data, uuid.uuid4().hex)
-    for attempt in range(1, attempts_max + 1):
-        try:
-            await engine.insert(insert)
-            return
-        except PartialWrite:
-            if attempt == attempts_max:
-                raise
+class Inserts(Protocol):
+    """What takes a block of rows: an engine, or a delivery that also looks after views."""
+
+    async def insert(self, insert: Insert, /) -> None: ...
+
+
+async def insert_rows(inserts: Inserts, rows: Rows) -> None:
+    """Durable when it returns."""
+    await inserts.insert(Insert(rows.table, rows.columns, ROW_FORMAT, rows.data, uuid.uuid4().hex))
 
 
 @dataclass(slots=True)
@@ -55,8 +53,8 @@ class _Queue:
 class Batches:
     """One insert at a time for each table. A batch takes what waits, up to the given rows and bytes."""
 
-    def __init__(self, engine: Engine, *, batch_rows_max: int, batch_bytes_max: int, queued_bytes_max: int) -> None:
-        self._engine = engine
+    def __init__(self, inserts: Inserts, *, batch_rows_max: int, batch_bytes_max: int, queued_bytes_max: int) -> None:
+        self._inserts = inserts
         self._batch_rows_max = batch_rows_max
         self._batch_bytes_max = batch_bytes_max
         self._queued_bytes_max = queued_bytes_max
@@ -124,7 +122,7 @@ class Batches:
     async def _write_batch(self, batch: list[_Waiting]) -> None:
         """When the engine refuses rows, each request goes alone, so that one does not take the others with it."""
         try:
-            await insert_rows(self._engine, _joined(batch))
+            await insert_rows(self._inserts, _joined(batch))
         except InvalidInput as failure:
             if len(batch) == 1:
                 return _answer(batch, failure)

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from birdhouse.engine.protocol import Engine
-from birdhouse.errors import InvalidParameter, TooLarge
-from birdhouse.ingest.batch import Rows, insert_rows
+from birdhouse.errors import InvalidParameter, PartialWrite, TooLarge
+from birdhouse.ingest.batch import Inserts, Rows, insert_rows
 from birdhouse.ingest.compression import open_chunks
 from birdhouse.ingest.delimited import SAMPLE_BYTES, DelimitedFile, Dialect, detect_dialect
 from birdhouse.ingest.fit import Fitting
 from birdhouse.ingest.ndjson import ROW_BYTES_MAX, Encoded, NdjsonEncoder
 from birdhouse.ingest.quarantine import ERROR_COLUMNS, ingested, quarantine_row, with_import_id
-from birdhouse.ingest.swap import copy_rows, replacement, staging
 from birdhouse.ingest.target import Target
 from birdhouse.ingest.text_block import TextBlock
 
 BLOCK_BYTES = 8 * 1024 * 1024
 INVALID_LINES_NAMED_MAX = 10
+VIEW_FAILURES_NAMED_MAX = 10
 PLAIN_FILE_BYTES_MAX = 50 * 1024**3
 """How far a compressed file may unfold."""
 
@@ -53,14 +53,17 @@ class Imported:
     blocks: int = 0
     errors: list[str] = field(default_factory=list)
     """About the first invalid lines."""
+    view_failures: list[str] = field(default_factory=list)
+    """About the first blocks that a materialized view could not take; the table has them."""
 
 
 class Files:
     """Imports one file at a time per call, in blocks: each is durable before the next is read."""
 
-    def __init__(self, engine: Engine, directory: Path) -> None:
-        """`directory` takes the files while they are read."""
+    def __init__(self, engine: Engine, directory: Path, inserts: Inserts | None = None) -> None:
+        """`directory` takes the files while they are read, `inserts` the rows."""
         self._engine = engine
+        self._inserts = inserts or engine
         self._directory = directory
 
     @asynccontextmanager
@@ -94,40 +97,6 @@ class Files:
                 await self._write(target, columns, encoded, imported)
                 if on_block is not None:
                     on_block(imported)
-        return imported
-
-    async def replace(
-        self,
-        target: Target,
-        path: Path,
-        format: FileFormat,
-        *,
-        import_id: str,
-        dialect: Dialect | None = None,
-        condition: str | None = None,
-        on_block: Callable[[Imported], None] | None = None,
-    ) -> Imported:
-        """The target changes in one step at the end; after a failure it is as before.
-
-        With `condition`, a checked expression, rows for which it does not hold stay, and such rows of the file are
-        left out.
-        """
-        columns = [column.name for column in ingested(target.columns)]
-        async with replacement(self._engine, target.table) as stage:
-            if condition is None:
-                return await self.append(
-                    replace(target, table=stage), path, format,
-                    import_id=import_id, dialect=dialect, on_block=on_block,
-                )  # fmt: skip
-            async with staging(self._engine, target.table) as incoming:
-                imported = await self.append(
-                    replace(target, table=incoming), path, format,
-                    import_id=import_id, dialect=dialect, on_block=on_block,
-                )  # fmt: skip
-                imported.rows = await copy_rows(
-                    self._engine, incoming, stage, columns, condition=condition, matching=True
-                )
-            await copy_rows(self._engine, target.table, stage, columns, condition=condition, matching=False)
         return imported
 
     def _blocks(
@@ -170,12 +139,21 @@ class Files:
         misfits = Rows(target.quarantine, quarantined, encoded.quarantine, encoded.quarantine_rows)
         for part in (rows, misfits):
             if part.data:
-                await insert_rows(self._engine, part)
+                await self._insert(part, imported)
         imported.rows += encoded.good_rows
         imported.bytes += len(encoded.good)
         imported.quarantine_rows += encoded.quarantine_rows
         imported.quarantine_bytes += len(encoded.quarantine)
         imported.blocks += 1
+
+    async def _insert(self, rows: Rows, imported: Imported) -> None:
+        try:
+            await insert_rows(self._inserts, rows)
+        except PartialWrite as failure:
+            if not failure.is_settled:
+                raise
+            if len(imported.view_failures) < VIEW_FAILURES_NAMED_MAX:
+                imported.view_failures.append(str(failure))
 
 
 async def _ndjson_blocks(

@@ -16,8 +16,8 @@ from birdhouse.engine.types import Insert, Limits, Query, TableName, quote_strin
 from birdhouse.errors import InvalidRows
 from birdhouse.ingest.ndjson import Encoded
 from birdhouse.ingest.quarantine import ingested
+from birdhouse.ingest.staging import STAGING_MARK
 from birdhouse.ingest.stored_type import enum_bits, enum_values, number_parameter, plain_type, stored_type
-from birdhouse.ingest.swap import STAGING_MARK
 from birdhouse.ingest.text_block import TextBlock
 from birdhouse.language.datafile.model import Column
 from birdhouse.language.datafile.types import ColumnType, parse_type

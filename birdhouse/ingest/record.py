@@ -1,18 +1,40 @@
-"""What the service data sources are told about the import of a file."""
+"""What the service data sources are told about the import of a file, and about views that fail on rows."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import TracebackType
 
 from birdhouse.catalog.resources import DataSource
 from birdhouse.clock import Clock
+from birdhouse.ingest.delivery import ViewFailure
 from birdhouse.ingest.files import FileFormat, Imported
 from birdhouse.usage.blocks import Block
 from birdhouse.usage.operations import EventType, Operation
 from birdhouse.usage.request import current_request_id
 from birdhouse.usage.row import Note
+
+
+def failed_view(failure: ViewFailure, at: datetime) -> Operation:
+    """On the target of the view: it did not get the rows."""
+    return Operation(
+        workspace_id=failure.workspace_id,
+        timestamp=at,
+        event_type=EventType.APPEND,
+        datasource_id=failure.datasource_id,
+        datasource_name=failure.datasource_name,
+        error=failure.error,
+        options={
+            "missed_rows": str(failure.rows),
+            "kept": str(failure.is_kept).lower(),
+            "attempts": str(failure.attempts),
+        },
+        rows=0,
+        pipe_id=failure.pipe_id,
+        pipe_name=failure.pipe_name,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,9 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Lane, Limits, Query, Statistics, TableName, quote_string
 from birdhouse.errors import InvalidParameter, SqlError
+from birdhouse.ingest.staging import STAGING_PREFIX
 from birdhouse.jobs.destination import FileForm, free_names
 from birdhouse.jobs.queue import Run
-from birdhouse.jobs.staging import STAGING_PREFIX
 from birdhouse.language.datafile.export import Location, read_location
 from birdhouse.query.compose import Composed
 

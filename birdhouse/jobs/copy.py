@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from birdhouse.catalog.catalog import Catalog
-from birdhouse.catalog.lineage import datasources_read, leftmost_source
+from birdhouse.catalog.lineage import datasources_read, ids_below, leftmost_source
 from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import short_time
 from birdhouse.engine.types import Limits, TableName
 from birdhouse.errors import Conflict, InvalidParameter
+from birdhouse.ingest.delivery import Delivery
+from birdhouse.ingest.shadow import Keeping, Shadow
 from birdhouse.jobs.budget import budget, within
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
@@ -66,14 +68,17 @@ class CopyRunner:
         catalog: Catalog,
         services: Callable[[], Workspace | None],
         limits: Limits,
+        delivery: Delivery,
     ) -> None:
         self._engine = engine
         self._catalog = catalog
         self._services = services
         self._limits = limits
+        self._delivery = delivery
 
     def touches(self, job: Job) -> frozenset[str]:
-        return frozenset((job.payload["pipe_id"], job.payload["datasource"]["id"]))
+        workspace = self._catalog.workspace(job.workspace_id)
+        return ids_below(workspace, job.payload["datasource"]["id"]) | {job.payload["pipe_id"]}
 
     async def run(self, run: Run) -> Mapping[str, Any]:
         payload = run.job.payload
@@ -90,7 +95,7 @@ class CopyRunner:
                     select = self._select(staging, workspace, pipe, payload)
                     columns = await staging.matched_columns(target, select)
                     await staging.gather(run, columns, *slices(pipe, select))
-                written = await staging.move(run, target)
+                written = await staging.move(run, target, self._delivery)
         read = staging.read
         return {
             "statistics": statistics(
@@ -99,24 +104,25 @@ class CopyRunner:
         }
 
     async def _replace(self, run: Run, staging: Staging, target: TableName, workspace: Workspace, pipe: Pipe) -> Size:
+        """What views make of the target's rows is made again with it, and changes in the same step."""
         if run.resumed and run.job.result.get("published_uuid") == await table_uuid(self._engine, target):
             # It was interrupted after the swap. A pipe that reads its own target must not run twice.
-            await staging.drop("new")
+            await staging.drop_all()
             return Size(run.job.result["published_rows"], run.job.result["published_bytes"])
         select = self._select(staging, workspace, pipe, run.job.payload)
         columns = [each.name for each in await staging.matched_columns(target, select)]
-        new = await staging.create_like("new", target)
-        await staging.fill(run, new, columns, *slices(pipe, select))
-        written = await size(self._engine, new)
+        shadow = Shadow(self._engine, self._catalog, workspace, target, run.job.id, Keeping.NOTHING)
+        await shadow.open(budget(pipe, self._limits))
+        with shadow.filling():
+            await staging.fill(run, shadow.table, columns, *slices(pipe, select), settings=shadow.fill_settings)
+        written = await size(self._engine, shadow.table)
         if not written.rows and run_options(pipe.output).refuse_empty:
             await self._refuse_empty(workspace, pipe)
         run.finalize()
-        uuid = await table_uuid(self._engine, new)
+        uuid = await table_uuid(self._engine, shadow.table)
         await run.keep(published_uuid=uuid, published_rows=written.rows, published_bytes=written.bytes)
-        # Always in this order: a deployment, too, holds the workspace before it could hold inserts.
-        async with self._catalog.changing(run.job.workspace_id), self._engine.held(target.database):
-            await staging.exchange(new, target)
-        await staging.drop("new")
+        await shadow.publish()
+        await shadow.drop()
         return written
 
     async def _refuse_empty(self, workspace: Workspace, pipe: Pipe) -> None:
@@ -131,7 +137,7 @@ class CopyRunner:
                 )
 
     async def clean(self, job: Job) -> None:
-        await self._staging(self._catalog.workspace(job.workspace_id), job).drop("shape", "new", "rows")
+        await self._staging(self._catalog.workspace(job.workspace_id), job).drop_all()
 
     def _staging(self, workspace: Workspace, job: Job) -> Staging:
         return Staging(self._engine, workspace.database, job.id, self._limits)

@@ -85,6 +85,10 @@ class WriteGate:
         self._retired.add(database)
 
     @property
+    def ungated(self) -> Engine:
+        return self._engine
+
+    @property
     def capabilities(self) -> Capabilities:
         return self._engine.capabilities
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.lineage import ids_below
 from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
@@ -18,6 +19,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.errors import Conflict, InvalidInput, InvalidParameter
 from birdhouse.ingest.files import FileFormat, Files, Imported
 from birdhouse.ingest.record import ImportRecord, ImportSubject
+from birdhouse.ingest.replace import Replacements
 from birdhouse.ingest.target import Target
 from birdhouse.jobs.condition import checked_condition
 from birdhouse.jobs.copy import APPEND, REPLACE
@@ -45,8 +47,9 @@ def import_payload(
     mode: str,
     format: str | None = None,
     condition: str | None = None,
+    skip_incompatible: bool = False,
 ) -> dict[str, Any]:
-    """What an import job is asked to do. `format` None is taken from the URL. `condition` is for replace."""
+    """What an import job is asked to do. `format` None is taken from the URL. The last two are for replace."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise InvalidParameter(f"'{url}' cannot be imported.", hint="Give a URL with http:// or https://.")
     if mode not in (APPEND, REPLACE):
@@ -59,6 +62,7 @@ def import_payload(
         "mode": mode,
         "format": (_format(format) if format else format_of_url(url)).value,
         "condition": condition,
+        "skip_incompatible": skip_incompatible,
     }
 
 
@@ -88,6 +92,7 @@ class ImportRunner:
         catalog: Catalog,
         services: Callable[[], Workspace | None],
         files: Files,
+        replacements: Replacements,
         client: httpx.AsyncClient,
         *,
         size_bytes_max: int,
@@ -98,13 +103,14 @@ class ImportRunner:
         self._catalog = catalog
         self._services = services
         self._files = files
+        self._replacements = replacements
         self._client = client
         self._clock = clock
         self._note = note
         self._size_bytes_max = size_bytes_max
 
     def touches(self, job: Job) -> frozenset[str]:
-        return frozenset((job.payload["datasource"]["id"],))
+        return ids_below(self._catalog.workspace(job.workspace_id), job.payload["datasource"]["id"])
 
     async def run(self, run: Run) -> Mapping[str, Any]:
         payload = run.job.payload
@@ -156,14 +162,23 @@ class ImportRunner:
         self, run: Run, workspace: Workspace, datasource: DataSource, path: Path, record: ImportRecord
     ) -> Imported:
         target = Target(datasource.table, datasource.quarantine, datasource.definition.columns, datasource.name)
-        format = FileFormat(run.job.payload["format"])
-        if run.job.payload["mode"] == APPEND:
-            return await self._files.append(target, path, format, import_id=run.job.id, on_block=_shown(run, record))
-        condition = run.job.payload["condition"]
+        payload, format = run.job.payload, FileFormat(run.job.payload["format"])
+
+        def append(target: Target) -> Awaitable[Imported]:
+            return self._files.append(target, path, format, import_id=run.job.id, on_block=_shown(run, record))
+
+        if payload["mode"] == APPEND:
+            return await append(target)
+        condition = payload["condition"]
         if condition is not None:
             condition = checked_condition(workspace, condition, services=self._services())
-        return await self._files.replace(
-            target, path, format, import_id=run.job.id, condition=condition, on_block=_shown(run, record)
+        return await self._replacements.replace(
+            workspace.id,
+            target,
+            append,
+            import_id=run.job.id,
+            condition=condition,
+            skip_incompatible=payload.get("skip_incompatible", False),
         )
 
     async def _result(self, datasource: DataSource, imported: Imported) -> dict[str, Any]:
@@ -192,5 +207,6 @@ def _counts(imported: Imported) -> dict[str, Any]:
         "quarantine_rows": imported.quarantine_rows,
         "invalid_lines": imported.invalid_lines,
         "errors": list(imported.errors),
+        **({"view_failures": list(imported.view_failures)} if imported.view_failures else {}),
         "blocks": [{"block_id": imported.import_id, "process_return": [lines]}],
     }

@@ -28,6 +28,7 @@ CANCELLABLE = (JobStatus.WAITING, JobStatus.WORKING)
 class JobKind(StrEnum):
     COPY = "copy"
     POPULATE = "populateview"
+    REPAIR = "repairview"
     IMPORT = "import"
     DELETE = "delete_data"
     BACKUP = "backup"

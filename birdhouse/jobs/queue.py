@@ -173,12 +173,16 @@ class JobQueue:
 
     async def submit(self, workspace_id: str, kind: str, payload: Mapping[str, Any], *, asked_by: str = "") -> Job:
         """Raises Busy when too many jobs wait."""
+        job = self.new(workspace_id, kind, payload, asked_by=asked_by)
+        await self.add(job, lambda: self._database.run(lambda connection: store.add(connection, job)))
+        return job
+
+    def new(self, workspace_id: str, kind: str, payload: Mapping[str, Any], *, asked_by: str = "") -> Job:
+        """A job to `add`; it is stored nowhere yet."""
         if kind not in self._kinds:
             raise NotFound(f"There is no kind of job '{kind}'")
         now = self._clock.now()
-        job = Job(new_id(), workspace_id, kind, JobStatus.WAITING, now, now, payload, asked_by=asked_by)
-        await self.add(job, lambda: self._database.run(lambda connection: store.add(connection, job)))
-        return job
+        return Job(new_id(), workspace_id, kind, JobStatus.WAITING, now, now, payload, asked_by=asked_by)
 
     async def add(self, job: Job, store_it: Callable[[], Awaitable[object]]) -> None:
         """Stores a job and queues it. Raises Busy when too many jobs wait."""
@@ -236,8 +240,7 @@ class JobQueue:
 
     async def _cancel_waiting(self, job: Job) -> Job:
         try:
-            if job.started_at is not None:
-                await self._clean(self._kinds[job.kind], job)
+            await self._clean(self._kinds[job.kind], job)
             return await self._finish(job, JobStatus.CANCELLED)
         except BirdhouseError:
             self._waiting[job.id] = job

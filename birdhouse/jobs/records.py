@@ -31,6 +31,7 @@ _EVENT_AT_END: Mapping[str, EventType] = {
     JobKind.COPY: EventType.COPY,
     JobKind.QUERY: EventType.COPY,
     JobKind.POPULATE: EventType.POPULATE,
+    JobKind.REPAIR: EventType.POPULATE,
     JobKind.DELETE: EventType.DELETE,
 }
 """An import notes its operation itself, together with its blocks."""

@@ -19,6 +19,7 @@ from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import short_time
+from birdhouse.engine.tables import StoredColumn
 from birdhouse.engine.types import Limits, Progress, Query, Statistics, TableName, quote_identifier, quote_string
 from birdhouse.errors import Conflict, LimitReached, SqlError
 from birdhouse.jobs.bucket import Bucket, Buckets
@@ -30,7 +31,7 @@ from birdhouse.jobs.folder import Folder
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
 from birdhouse.jobs.queue import Run
-from birdhouse.jobs.staging import DURABLE, ROW_NUMBER, Staging, StoredColumn
+from birdhouse.jobs.staging import DURABLE, ROW_NUMBER, Staging
 from birdhouse.language.datafile.export import (
     JOB_ID,
     ColumnPart,

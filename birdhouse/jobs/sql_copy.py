@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.lineage import ids_below
 from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.types import Limits
+from birdhouse.ingest.delivery import Delivery
 from birdhouse.jobs.copy import APPEND
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
@@ -36,14 +38,16 @@ class SqlCopyRunner:
         catalog: Catalog,
         services: Callable[[], Workspace | None],
         limits: Limits,
+        delivery: Delivery,
     ) -> None:
         self._engine = engine
         self._catalog = catalog
         self._services = services
         self._limits = limits
+        self._delivery = delivery
 
     def touches(self, job: Job) -> frozenset[str]:
-        return frozenset((job.payload["datasource"]["id"],))
+        return ids_below(self._catalog.workspace(job.workspace_id), job.payload["datasource"]["id"])
 
     async def run(self, run: Run) -> Mapping[str, Any]:
         payload = run.job.payload
@@ -55,7 +59,7 @@ class SqlCopyRunner:
             composed = composer.select(payload["query"])
             staging.parameters = composed.query_parameters
             await staging.gather(run, await staging.matched_columns(target, composed.sql), composed.sql)
-        written = await staging.move(run, target)
+        written = await staging.move(run, target, self._delivery)
         read = staging.read
         counts = statistics(
             written.rows, written.bytes, staging.elapsed_seconds, rows_read=read.rows, bytes_read=read.bytes

@@ -11,42 +11,29 @@ from dataclasses import dataclass
 import orjson
 
 from birdhouse.engine.protocol import Engine
+from birdhouse.engine.tables import StoredColumn, describe
 from birdhouse.engine.types import (
     NO_PARAMETERS,
     Lane,
     Limits,
     Progress,
     Query,
+    Statistics,
     TableName,
     quote_identifier,
     quote_string,
 )
 from birdhouse.errors import BirdhouseError, Conflict, SqlError
+from birdhouse.ingest.delivery import Delivery
+from birdhouse.ingest.staging import FILL_SETTINGS, PARTITIONS_PER_INSERT_MAX, drop_tables, staging_table
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.queue import Run
-
-STAGING_PREFIX = "staging_"
 
 ROW_NUMBER = "__row"
 MOVED_ROWS_MAX = 100_000
 """How many rows one step of a move inserts, as one block."""
-PARTITIONS_PER_INSERT_MAX = 500
-"""Fewer than the tokens a table remembers, so that a repeated step finds all its parts."""
 
-_FILL = f"deduplicate_insert = 'disable', max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}"
 DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredColumn:
-    name: str
-    type: str
-    default_kind: str = ""
-
-    @property
-    def is_written(self) -> bool:
-        """Whether an insert may give it a value."""
-        return self.default_kind not in ("MATERIALIZED", "ALIAS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +43,7 @@ class Size:
 
 
 class Staging:
-    """The tables of one job in one database, and the statements that fill and publish them."""
+    """The tables of one job in one database, and the statements that fill them."""
 
     def __init__(self, engine: WriteGate, database: str, job_id: str, limits: Limits) -> None:
         self._engine = engine
@@ -71,12 +58,16 @@ class Staging:
         """What is bound in the selects: secrets, mostly."""
 
     def table(self, role: str) -> TableName:
-        return TableName(self._database, f"{STAGING_PREFIX}{self._job_id.replace('-', '')}_{role}")
+        return staging_table(self._database, self._job_id, role)
 
     async def drop(self, *roles: str) -> None:
         """A view is dropped like a table, and before the table it writes to when it is named first."""
         for role in roles:
             await self._engine.execute(f"DROP TABLE IF EXISTS {self.table(role)} SYNC")
+
+    async def drop_all(self) -> None:
+        """Whatever the job has, also of an earlier run."""
+        await drop_tables(self._engine, self.table(""))
 
     async def create_like(self, role: str, table: TableName) -> TableName:
         """Empty, also when an earlier run of the job has left one."""
@@ -148,7 +139,7 @@ class Staging:
     ) -> None:
         """INSERT … SELECT of what is `chosen` from the rows of `select`."""
         statement = (
-            f"INSERT INTO {into} SETTINGS {', '.join(filter(None, (_FILL, settings)))} "
+            f"INSERT INTO {into} SETTINGS {', '.join(filter(None, (FILL_SETTINGS, settings)))} "
             f"SELECT {chosen} FROM (\n{select}\n)"
         )
         done = await self._engine.execute(
@@ -157,11 +148,12 @@ class Staging:
         self.elapsed_seconds += done.elapsed_seconds
         self.read = Size(self.read.rows + done.rows_read, self.read.bytes + done.bytes_read)
 
-    async def move(self, run: Run, target: TableName) -> Size:
+    async def move(self, run: Run, target: TableName, delivery: Delivery) -> Size:
         """Inserts the gathered rows into the target, each exactly once, also when a crash comes between.
 
         A step is one block of fixed rows under a fixed token, and what it did is stored before the next one begins.
-        So only the last step can be repeated, and the target and its views then take what they lack.
+        So only the last step can be repeated, and the target and its views then take what they lack. The result says
+        which views failed.
         """
         run.finalize()
         facts = run.job.result
@@ -173,48 +165,54 @@ class Staging:
                 hint="Run it again after removing those rows.",
             )
         for first in range(moved, rows, MOVED_ROWS_MAX):
+            step = _Step(self.table("rows"), target, tuple(columns), first, f"{self._job_id}-{first}", self._limits)
             try:
-                async with self._engine.writing(target.database):
-                    done = await self._engine.execute(
-                        self._step(target, columns, first), lane=Lane.JOB, limits=self._limits
-                    )
+                failures = await delivery.deliver(step)
             except BirdhouseError as error:
                 error.hint = f"{first} of {rows} rows were written before. {error.hint}".rstrip()
                 raise
-            self.elapsed_seconds += done.elapsed_seconds
-            await run.keep(moved=min(first + MOVED_ROWS_MAX, rows))
+            self.elapsed_seconds += step.elapsed_seconds
+            told = [*run.job.result.get("view_failures", []), *map(str, failures)]
+            await run.keep(moved=min(first + MOVED_ROWS_MAX, rows), **({"view_failures": told} if failures else {}))
         await self.drop("rows")
         return Size(rows, facts["gathered_bytes"])
 
-    def _step(self, target: TableName, columns: Sequence[str], first: int) -> str:
-        names = ", ".join(map(quote_identifier, columns))
-        token = quote_string(f"{self._job_id}-{first}")
-        return (
-            f"INSERT INTO {target} ({names}) SETTINGS insert_deduplication_token = {token}, max_threads = 1, "
-            f"max_insert_threads = 1, max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}, "
+
+@dataclass(slots=True)
+class _Step:
+    """Some of the gathered rows, on their way into the target as one block."""
+
+    rows: TableName
+    table: TableName
+    columns: tuple[str, ...]
+    first: int
+    token: str
+    limits: Limits
+    elapsed_seconds: float = 0.0
+
+    async def send(self, engine: Engine, settings: Mapping[str, str | int]) -> None:
+        chosen = {"insert_deduplication_token": quote_string(self.token), **settings}
+        done = await self._insert(engine, self.table, ", ".join(f"{name} = {value}" for name, value in chosen.items()))
+        self.elapsed_seconds += done.elapsed_seconds
+
+    async def copy_into(self, engine: Engine, table: TableName) -> None:
+        await self._insert(engine, table, "deduplicate_insert = 'disable'")
+
+    async def _insert(self, engine: Engine, table: TableName, settings: str) -> Statistics:
+        names = ", ".join(map(quote_identifier, self.columns))
+        statement = (
+            f"INSERT INTO {table} ({names}) SETTINGS {settings}, max_threads = 1, max_insert_threads = 1, "
+            f"max_partitions_per_insert_block = {PARTITIONS_PER_INSERT_MAX}, "
             f"min_insert_block_size_rows = {MOVED_ROWS_MAX}, min_insert_block_size_bytes = 0 "
-            f"SELECT {names} FROM {self.table('rows')} "
-            f"WHERE {ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {first + MOVED_ROWS_MAX} ORDER BY {ROW_NUMBER}"
+            f"SELECT {names} FROM {self.rows} "
+            f"WHERE {ROW_NUMBER} >= {self.first} AND {ROW_NUMBER} < {self.first + MOVED_ROWS_MAX} ORDER BY {ROW_NUMBER}"
         )
-
-    async def exchange(self, stage: TableName, table: TableName) -> None:
-        """The two change places. Raises Conflict when the table has got other columns since the stage was made.
-
-        The caller keeps the workspace from changing meanwhile.
-        """
-        if await describe(self._engine, stage) != await describe(self._engine, table):
-            raise Conflict("The columns of the target were changed meanwhile.", hint="Run it again.")
-        await self._engine.execute(f"EXCHANGE TABLES {stage} AND {table}")
+        return await engine.execute(statement, lane=Lane.JOB, limits=self.limits)
 
 
 def has_gathered(run: Run) -> bool:
     """Whether an earlier run had gathered all its rows, so that they only have to be moved."""
     return "gathered_rows" in run.job.result
-
-
-async def describe(engine: Engine, table: TableName) -> list[StoredColumn]:
-    result = await engine.select(Query(f"DESCRIBE TABLE {table}", "JSONCompactEachRow"))
-    return [StoredColumn(*orjson.loads(line)[:3]) for line in result.body.splitlines()]
 
 
 async def size(engine: Engine, table: TableName) -> Size:

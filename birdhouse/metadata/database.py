@@ -23,6 +23,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from birdhouse.errors import BirdhouseError, Busy, CannotStart, Conflict, StorageFull
 
 Answer = TypeVar("Answer")
+Transaction = Connection
+"""What the work of one transaction is given."""
 
 BUSY_SECONDS_MAX = 5.0
 

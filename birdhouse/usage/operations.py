@@ -33,7 +33,7 @@ class EventType(StrEnum):
     POPULATE = "populateview"
 
 
-INSERTS = frozenset({EventType.APPEND, EventType.APPEND_HFI, EventType.COPY, EventType.POPULATE})
+REACH_VIEWS = frozenset({EventType.APPEND, EventType.APPEND_HFI, EventType.REPLACE, EventType.COPY, EventType.POPULATE})
 MODE = "mode"
 """The option that says whether a copy or populate adds rows to its target or takes its place."""
 
@@ -73,8 +73,8 @@ class Operation(Row):
 
     @property
     def triggers_views(self) -> bool:
-        """Replacing exchanges a table, which no view notices."""
-        return self.event_type in INSERTS and self.error is None and self.options.get(MODE) != "replace"
+        """Rows that come in go through the views, and where rows are replaced what views made of them is made again."""
+        return self.event_type in REACH_VIEWS and self.error is None
 
     def stored(self) -> dict[str, object]:
         stored = Row.stored(self)

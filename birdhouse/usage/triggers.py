@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import orjson
-
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog.views import load_views
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Query, quote_string
 from birdhouse.errors import NotFound
 from birdhouse.usage.operations import Operation, triggered
 
@@ -44,25 +42,12 @@ class Triggers:
         return views
 
     async def _asked(self, workspace: Workspace) -> _Views:
-        pipes = {pipe.view.table: pipe for pipe in workspace.pipes() if pipe.view is not None}
-        if not pipes:
-            return {}
-        result = await self._engine.select(
-            Query(
-                "SELECT name, dependencies_table FROM system.tables "
-                f"WHERE database = {quote_string(workspace.database)} AND notEmpty(dependencies_table)",
-                "JSONCompactEachRow",
-            )
-        )
-        return {
-            name: [
-                (pipe, target)
-                for view in views
-                if (pipe := pipes.get(view))
-                and isinstance(target := workspace.resources.get(pipe.target or ""), DataSource)
-            ]
-            for name, views in map(orjson.loads, result.body.splitlines())
-        }
+        found: _Views = {}
+        if any(pipe.view is not None for pipe in workspace.pipes()):
+            for view in await load_views(self._engine, workspace):
+                both = workspace.pipe(view.pipe), workspace.datasource(view.target.table)
+                found.setdefault(view.source.table, []).append(both)
+        return found
 
 
 def _reached(views: _Views, datasource_id: str) -> list[tuple[Pipe, DataSource]]:

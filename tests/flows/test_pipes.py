@@ -270,7 +270,8 @@ def test_a_view_that_does_not_fit_its_target_is_refused(server: Server) -> None:
     node = {"sql": "SELECT 1 AS other_column FROM p_flights", "type": "materialized", "datasource": "p_flights_target"}
     server.deploy({"datasources/p_flights_target.datasource": "SCHEMA >\n    `id` UInt32\n"})
     message = error(create(server, "p_misfit_mv", node))
-    assert message.startswith("Data Source 'p_flights_target' has no column for: other_column UInt8")
+    assert "Column 'other_column' of pipe 'p_misfit_mv' does not fit the Data Source 'p_flights_target'" in message
+    assert "\n  other_column  UInt8  -            the Data Source has no such column\n" in message
 
 
 def test_the_analysis_of_a_view_changes_nothing(server: Server) -> None:

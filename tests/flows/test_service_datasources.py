@@ -302,11 +302,14 @@ def test_an_insert_and_the_views_it_triggers_are_one_operation(
     ]
 
 
-def test_a_replaced_table_triggers_no_view(server: Server, name: str) -> None:
+def test_what_views_made_of_replaced_rows_is_replaced_in_the_same_operation(server: Server, name: str) -> None:
     make(server, name)
     server.deploy({path.replace("@", name): text.replace("@", name) for path, text in VIEWS.items()})
     upload("replace")(server, name)
-    assert [row["event_type"] for row in operations(server, f"{name}_sums")] == ["create"]
+    (replaced,) = [row for row in operations(server, name) if row["event_type"] == "replace"]
+    for below in ("sums", "last"):
+        (row,) = [row for row in operations(server, f"{name}_{below}") if row["event_type"] == "replace"]
+        assert row["operation_id"] == replaced["operation_id"]
 
 
 COPY = "NODE n\nSQL >\n    SELECT {} FROM @\n\nTYPE COPY\nTARGET_DATASOURCE @_target\nCOPY_MODE append\n"

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Query
-from birdhouse.errors import BirdhouseError, InvalidRows, TooLarge
+from birdhouse.errors import InvalidRows, TooLarge
 from birdhouse.ingest.delimited import Dialect
 from birdhouse.ingest.files import FileFormat, Files, Imported
 from birdhouse.language.datafile.model import Column, DefaultKind
@@ -211,42 +211,6 @@ async def test_many_blocks_of_csv_are_all_counted(
     assert len(seen) > 5
     assert await read(engine, target.table, "count(), uniqExact(id)") == [[5000 - bad, 5000 - bad]]
     assert await read(engine, target.quarantine, "count()") == [[bad]]
-
-
-async def test_replace_takes_the_place_of_all_rows(
-    engine: Engine, make_target: MakeTarget, files: Files, tmp_path: Path
-) -> None:
-    target = await make_target(PEOPLE)
-    await files.append(target, written(tmp_path, b"1,old,,\n2,old,,\n"), CSV, import_id="a")
-    imported = await files.replace(target, written(tmp_path, b"3,new,,\nx,new,,\n"), CSV, import_id="b")
-    assert counts(imported) == (1, 1, 0)
-    assert await read(engine, target.table, "id, name") == [[3, "new"]]
-    assert await staging_tables(engine) == b""
-
-
-async def test_replace_with_a_condition_leaves_other_rows_alone(
-    engine: Engine, make_target: MakeTarget, files: Files, tmp_path: Path
-) -> None:
-    target = await make_target(PEOPLE)
-    await files.append(target, written(tmp_path, b"1,a,,\n2,b,,\n3,c,,\n"), CSV, import_id="a")
-    replacing = written(tmp_path, b"2,new,,\n9,ignored,,\n")
-    imported = await files.replace(target, replacing, CSV, import_id="b", condition="id BETWEEN 2 AND 3")
-    assert imported.rows == 1
-    assert await read(engine, target.table, "id, name", "id") == [[1, "a"], [2, "new"]]
-    assert await staging_tables(engine) == b""
-
-
-@pytest.mark.parametrize("condition", [None, "no_such_column = 1"])
-async def test_a_failed_replace_leaves_everything_as_it_was(
-    engine: Engine, make_target: MakeTarget, files: Files, tmp_path: Path, condition: str | None
-) -> None:
-    target = await make_target(PEOPLE)
-    await files.append(target, written(tmp_path, b"1,old,,\n"), CSV, import_id="a")
-    format = PARQUET if condition is None else CSV
-    with pytest.raises(BirdhouseError):
-        await files.replace(target, written(tmp_path, b"5,new,,\n"), format, import_id="b", condition=condition)
-    assert await read(engine, target.table, "id, name") == [[1, "old"]]
-    assert await staging_tables(engine) == b""
 
 
 async def test_an_upload_has_a_largest_size(files: Files) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.workspace import Workspace
@@ -17,12 +17,14 @@ from birdhouse.deploy.deployer import Deployer
 from birdhouse.deploy.draft import Desired
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import NO_PARAMETERS, Insert, Lane, Limits, Progress, Query, Statistics
+from birdhouse.ingest.delivery import Delivery, ViewFailure
 from birdhouse.jobs.copy import CopyRunner, copy_payload
 from birdhouse.jobs.delete import DeleteRunner
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, JobKind
 from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
+from birdhouse.jobs.repair import RepairRunner, submit_repairs
 from birdhouse.language.datafile.parse import parse_datasource, parse_pipe
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
@@ -63,9 +65,30 @@ class WatchedGate(WriteGate):
         await super().insert(insert)
         await self._call(self.after_insert, insert.table.table)
 
+    @property
+    def ungated(self) -> Engine:
+        return cast(Engine, _WatchedEngine(self, self._engine))
+
     async def _call(self, hooks: dict[str, Hook], statement: str) -> None:
         for text in [text for text in hooks if text in statement]:
             await hooks.pop(text)()
+
+
+class _WatchedEngine:
+    """The same hooks for what runs while the gate is open."""
+
+    def __init__(self, gate: WatchedGate, engine: Engine) -> None:
+        self._gate = gate
+        self._engine = engine
+
+    async def execute(self, statement: str, /, **options: Any) -> Statistics:
+        await self._gate._call(self._gate.before, statement)
+        done = await self._engine.execute(statement, **options)
+        await self._gate._call(self._gate.after, statement)
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
 
 @dataclass
@@ -79,6 +102,9 @@ class Home:
     queue: JobQueue
     runners: dict[str, Runner]
     unlinked: list[str]
+    delivery: Delivery
+    failures: list[ViewFailure]
+    """Of views, as an observer was told of them."""
     tasks: list[asyncio.Task[object]] = field(default_factory=list)
 
     @property
@@ -97,6 +123,16 @@ class Home:
         data = "".join(f"{value}\n" for value in values).encode()
         table = self.workspace.datasource(name).table
         await self.gate.insert(Insert(table, (column,), "TSV", data, uuid.uuid4().hex))
+
+    async def deliver(self, name: str, values: list[int]) -> None:
+        """Rows as they are ingested: one block of the column `a`."""
+        table = self.workspace.datasource(name).table
+        data = "".join(f"{value}\n" for value in values).encode()
+        await self.delivery.insert(Insert(table, ("a",), "TSV", data, uuid.uuid4().hex))
+
+    async def values(self, name: str, column: str = "a") -> list[int]:
+        text = await self.ask(f"arraySort(groupArray({column}))", name)
+        return [int(each) for each in text.strip("[]").split(",") if each]
 
     async def load(self, name: str, select: str) -> None:
         """Many rows, as if they had been ingested."""
@@ -142,15 +178,23 @@ async def open_home(engine: Engine) -> Home:
     async def unlink(workspace_id: str, pipe_id: str) -> None:
         unlinked.append(pipe_id)
 
+    failures: list[ViewFailure] = []
+    delivery = Delivery(gate, catalog, failures.append)
     runners: dict[str, Runner] = {
-        JobKind.COPY: CopyRunner(gate, catalog, lambda: None, LIMITS),
+        JobKind.COPY: CopyRunner(gate, catalog, lambda: None, LIMITS, delivery),
         JobKind.POPULATE: PopulateRunner(gate, catalog, lambda: None, LIMITS, unlink),
+        JobKind.REPAIR: RepairRunner(gate, catalog, LIMITS),
         JobKind.DELETE: DeleteRunner(gate, catalog, lambda: None, LIMITS),
     }
     queue = JobQueue(database, clock, runners, workers=2)
     await queue.start()
-    deployer = Deployer(gate, catalog, clock)
-    return Home(gate, database, catalog, deployer, clock, workspace.id, queue, runners, unlinked)
+
+    async def repair(after: Workspace, pipes: Collection[str]) -> None:
+        await submit_repairs(gate, home.queue, after, pipes)
+
+    deployer = Deployer(gate, catalog, clock, views_made=repair)
+    home = Home(gate, database, catalog, deployer, clock, workspace.id, queue, runners, unlinked, delivery, failures)
+    return home
 
 
 def numbers_table(*columns: str) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from jobs_home import Home, numbers_table
+from jobs_home import LIMITS, Home, numbers_table
 
 from birdhouse.errors import InvalidParameter
 from birdhouse.ingest.files import FileFormat, Files
+from birdhouse.ingest.replace import Replacements
 from birdhouse.jobs.imports import ImportRunner, format_of_url, import_payload
 from birdhouse.jobs.job import Job, JobKind, JobStatus
 
@@ -34,9 +35,15 @@ def _serve(request: httpx.Request) -> httpx.Response:
 async def importing(home: Home, tmp_path: Path) -> AsyncIterator[Home]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(_serve)) as client:
         home.runners[JobKind.IMPORT] = ImportRunner(
-            home.gate, home.catalog, lambda: None, Files(home.gate, tmp_path), client,
-            size_bytes_max=SIZE_BYTES_MAX, clock=home.clock,
-        )  # fmt: skip
+            home.gate,
+            home.catalog,
+            lambda: None,
+            Files(home.gate, tmp_path),
+            Replacements(home.gate, home.catalog, LIMITS),
+            client,
+            size_bytes_max=SIZE_BYTES_MAX,
+            clock=home.clock,
+        )
         await home.push(events=numbers_table("a", "b"))
         await home.append("events", "a", [9])
         yield home
@@ -96,7 +103,8 @@ async def test_an_import_interrupted_while_it_wrote_is_repeated_only_when_that_i
         reached.set()
         await never.wait()
 
-    importing.gate.after_insert[importing.workspace.datasource("events").id] = hang
+    written = importing.workspace.datasource("events").id
+    importing.gate.after_insert[written if mode == "append" else f"_new_{written}"] = hang
     job = await _submit(importing, "/a.csv", mode)
     await reached.wait()
     await importing.restart()

@@ -51,9 +51,9 @@ def metadata(each: Job) -> dict[str, Any]:
     ("kind", "payload", "result", "expected"),
     [
         ("copy", {"mode": "append"}, {"statistics": STATISTICS}, ("copy", {"mode": "append"}, 5, True)),
-        ("copy", {"mode": "replace"}, {"statistics": STATISTICS}, ("copy", {"mode": "replace"}, 5, False)),
+        ("copy", {"mode": "replace"}, {"statistics": STATISTICS}, ("copy", {"mode": "replace"}, 5, True)),
         ("populateview", {"truncate": True}, {"statistics": STATISTICS},
-         ("populateview", {"mode": "replace"}, 5, False)),
+         ("populateview", {"mode": "replace"}, 5, True)),
         ("populateview", {"truncate": False, "condition": "a = 1"}, {"statistics": STATISTICS},
          ("populateview", {"mode": "append", "condition": "a = 1"}, 5, True)),
         ("delete_data", {"delete_condition": "a = 1"}, {"rows_affected": 2},
