@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ def check(
 
     Example: birdhouse check insights
     """
+    gc.disable()  # what is loaded stays until the end, which is near
     project = load_project(folder)
     count = len(project.files) + len(project.unreadable)
     with output.progress(f"Checking {count} datafiles"):

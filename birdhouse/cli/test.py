@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +16,9 @@ from birdhouse.cli import output
 from birdhouse.cli.project import read_project
 from birdhouse.cli.servers import Server, local_token, server_at
 from birdhouse.cli.testing.cases import Case, chosen, find_cases, title
-from birdhouse.cli.testing.fixtures import find_fixtures, load_fixtures
+from birdhouse.cli.testing.fixtures import Fixture, find_fixtures, load_fixtures
 from birdhouse.cli.testing.junit import junit
-from birdhouse.cli.testing.pipeline import pipeline, run_pipeline
+from birdhouse.cli.testing.pipeline import Step, pipeline, run_pipeline
 from birdhouse.cli.testing.run import Outcome, Place, run_all
 from birdhouse.cli.testing.update import result_file, updated_texts
 from birdhouse.cli.throwaway import throwaway_server
@@ -59,10 +59,12 @@ def test(
     if not cases:
         raise NotFound(f"No test of '{folder}' has {' or '.join(map(repr, wanted or []))} in its name")
     with ExitStack() as stack:
-        server = _server(host, stack)
+        starting = None if host else stack.enter_context(throwaway_server())
+        prepared = _read(folder) if starting or prepare else None
+        server = starting.ready() if starting else _with_token(server_at(host))
         client = stack.enter_context(server.client())
-        if not host or prepare:
-            _prepare(client, folder)
+        if prepared:
+            _prepare(client, prepared)
         outcomes = _run(cases, Place(folder, server.host, server.token, client))
         if strict:
             outcomes = [replace(each, message=each.message or each.note) for each in outcomes]
@@ -81,26 +83,35 @@ def test(
         raise typer.Exit(1)
 
 
-def _server(host: str, stack: ExitStack) -> Server:
-    if host:
-        server = server_at(host)
-        return server if server.token else replace(server, token=local_token(server.host))
-    with output.progress("Starting a server"):
-        return stack.enter_context(throwaway_server())
+def _with_token(server: Server) -> Server:
+    """Scripts need one, also where a local server would be asked for it."""
+    return server if server.token else replace(server, token=local_token(server.host))
 
 
-def _prepare(client: Client, folder: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """What the tests need on the server."""
+
+    files: Mapping[str, str]
+    fixtures: Sequence[Fixture]
+    steps: Sequence[Step]
+
+
+def _read(folder: Path) -> _Preparation:
     files = read_project(folder)
-    fixtures = find_fixtures(folder, {Path(path).stem for path in files if path.endswith(DATASOURCE_SUFFIX)})
-    steps = pipeline(folder, files)
-    with output.progress(f"Deploying {len(files)} datafiles"):
-        client.deploy(files)
-    with output.progress(f"Loading {len(fixtures)} fixtures", len(fixtures)) as bar:
-        misfits = load_fixtures(client, fixtures, bar.to)
+    names = {Path(path).stem for path in files if path.endswith(DATASOURCE_SUFFIX)}
+    return _Preparation(files, find_fixtures(folder, names), pipeline(folder, files))
+
+
+def _prepare(client: Client, prepared: _Preparation) -> None:
+    with output.progress(f"Deploying {len(prepared.files)} datafiles"):
+        client.deploy(prepared.files)
+    with output.progress(f"Loading {len(prepared.fixtures)} fixtures", len(prepared.fixtures)) as bar:
+        misfits = load_fixtures(client, prepared.fixtures, bar.to)
     for each in misfits:
         output.note(f"{each.rows} rows of {each.fixture.path} do not fit and went to quarantine")
-    with output.progress("Copying", sum(len(step.copies) for step in steps)) as bar:
-        run_pipeline(client, steps, lambda done, text: bar.to(done, text=text))
+    with output.progress("Copying", sum(len(step.copies) for step in prepared.steps)) as bar:
+        run_pipeline(client, prepared.steps, lambda done, text: bar.to(done, text=text))
 
 
 def _run(cases: Sequence[Case], place: Place) -> list[Outcome]:

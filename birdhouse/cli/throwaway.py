@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from birdhouse.cli.servers import Server, local_token
@@ -20,16 +21,32 @@ POLL_SECONDS = 0.05
 LOG_CHARACTERS_SHOWN_MAX = 2000
 
 
+JOBS_AT_A_TIME = 2
+"""There is nothing else to do there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throwaway:
+    """It starts while the command does other things."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def ready(self) -> Server:
+        """Returns once it answers. Raises CannotStart."""
+        url = _served_url(self.process, self.log)
+        return Server(url, url, local_token(url))
+
+
 @contextmanager
-def throwaway_server() -> Iterator[Server]:
-    """Copies do not run by their schedules there: tests say themselves what runs when. Raises CannotStart."""
+def throwaway_server() -> Iterator[Throwaway]:
+    """Copies do not run by their schedules there: tests say themselves what runs when."""
     with tempfile.TemporaryDirectory(prefix="birdhouse-") as directory:
         folder = Path(directory)
         log = folder / "log"
         process = _started(folder, log)
         try:
-            url = _served_url(process, log)
-            yield Server(url, url, local_token(url))
+            yield Throwaway(process, log)
         finally:
             _stop(process)
 
@@ -38,7 +55,8 @@ def _started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
     """In a session of its own, so that Ctrl-C ends the command, and the command ends the server."""
     command = [sys.executable, "-m", "birdhouse", "start", "--port", "0", "--data-dir", str(folder / "data")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BIRDHOUSE_")}
-    environment |= {"BIRDHOUSE_FOLLOW_SCHEDULES": "false", "BIRDHOUSE_LOG_LEVEL": "error"}
+    settings = {"FOLLOW_SCHEDULES": "false", "LOG_LEVEL": "error", "JOB_WORKERS": JOBS_AT_A_TIME}
+    environment |= {f"BIRDHOUSE_{name}": str(value) for name, value in settings.items()}
     with log.open("wb") as output:
         return subprocess.Popen(
             command,

@@ -127,7 +127,7 @@ class DraftCheck:
         if node is None or node.kind not in (NodeKind.MATERIALIZED, NodeKind.COPY, NodeKind.SINK):
             return
         pipe = self._scratch.pipe(definition.resource_name)
-        if not nodes.is_fine(pipe.name, node.name) or (columns := await nodes.columns(pipe.name, node.name)) is None:
+        if not nodes.is_fine(pipe.name, node.name) or (columns := nodes.columns(pipe.name, node.name)) is None:
             return
         if node.kind is NodeKind.COPY:
             self._target(pipe, node.target_datasource or "", columns)

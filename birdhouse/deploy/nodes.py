@@ -13,16 +13,20 @@ from birdhouse.deploy.draft import Draft
 from birdhouse.deploy.places import in_node
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.tables import StoredColumn, describe_select
+from birdhouse.engine.types import quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, SqlError
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
 from birdhouse.language.sql.statements import selects_parameter
 from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS, table_functions
-from birdhouse.language.template import is_template, parse_template, template_body
+from birdhouse.language.template import is_template, parse_template, render, template_body
 from birdhouse.language.template.examples import trials
 from birdhouse.query.compose import Composed, Composer
 
-CHECKS_AT_A_TIME = 4
+QUESTIONS_AT_A_TIME = 4
 NO_VALUES: Mapping[str, str] = {}
+
+Columns = list[StoredColumn] | None
+"""None when only another server could tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,16 @@ class _Place:
     node: str
 
 
+class _Misunderstood(Exception):
+    """A node that the engine does not understand, found on the way to another one."""
+
+    def __init__(self, place: _Place, error: BirdhouseError) -> None:
+        self.place, self.error = place, error
+        super().__init__(error)
+
+
 class NodeCheck:
-    """Asks for as few nodes as will do: one that works vouches for those it reads, as their text is part of its own.
+    """Asks for one node at a time: those it reads are known by then, and their columns stand in for their text.
 
     Each problem is told once, by the node that has it: those that read a broken one are not looked at.
     """
@@ -48,56 +60,46 @@ class NodeCheck:
         self._workspace = workspace
         self._draft = draft
         self._broken_resources = set(broken)
-        self._checks: dict[_Place, asyncio.Future[bool]] = {}
-        self._fine: set[_Place] = set()
         self._broken = {_Place(*names) for names in draft.broken_nodes}
+        self._columns: dict[_Place, Columns] = {}
+        self._checks: dict[_Place, asyncio.Future[bool]] = {}
+        self._answers: dict[str, asyncio.Future[Columns]] = {}
+        self._turns = asyncio.Semaphore(QUESTIONS_AT_A_TIME)
         self.problems: list[BirdhouseError] = []
 
     async def run(self, pipes: Iterable[PipeDefinition]) -> None:
         places = list(self._places(pipes))
-        read = {each for place in places for each in self._nodes_read(place)}
-        ends = iter([place for place in places if place not in read])
-
-        async def work() -> None:
-            for place in ends:
-                await self._check(place)
-
         async with asyncio.TaskGroup() as group:
-            for _ in range(CHECKS_AT_A_TIME):
-                group.create_task(work())
-        for place in reversed(places):
-            await self._check(place)
+            for place in places:
+                group.create_task(self._check(place))
+        self._compose_whole(places)
 
     def is_fine(self, pipe: str, node: str) -> bool:
-        return _Place(pipe, node) in self._fine
+        return _Place(pipe, node) in self._columns
 
-    async def columns(self, pipe: str, node: str) -> list[StoredColumn] | None:
-        """Of a node that is fine; None when only another server could tell."""
-        return await self._describe(_Place(pipe, node))
+    def columns(self, pipe: str, node: str) -> Columns:
+        """Of a node that is fine."""
+        return self._columns[_Place(pipe, node)]
 
     async def try_values(self, pipes: Iterable[PipeDefinition]) -> None:
         """Checks templates that are fine once more, with the defaults and the examples that they declare."""
-        failed: set[_Place] = set()
+        told: set[tuple[_Place, str]] = set()
         for place in self._places(pipes):
             _, node = self._found(place)
-            if not is_template(node.sql) or place not in self._fine or not failed.isdisjoint(self._all_read(place)):
+            if not is_template(node.sql) or place not in self._columns:
                 continue
-            seen = {self._composed(place, NO_VALUES).sql}
             for trial in trials(parse_template(template_body(node.sql)).parameters):
                 try:
-                    composed = self._composed(place, trial.values)
-                    if composed.sql not in seen:
-                        await self._columns_of(place, composed)
-                    seen.add(composed.sql)
-                except BirdhouseError as error:
-                    failed.add(place)
-                    error.message = f"{error.message} {trial.title}"
-                    self._report(place, error)
+                    await self._columns_with(place, trial.values)
+                except _Misunderstood as found:
+                    error, where = found.error, (found.place, found.error.message)
+                    if where not in told:
+                        told.add(where)
+                        error.message = f"{error.message} {trial.title}"
+                        self._report(found.place, error)
 
     async def _check(self, place: _Place) -> bool:
         """Whether the node is fine; asked once, however many ask."""
-        if place in self._fine:
-            return True
         if place not in self._checks:
             self._checks[place] = asyncio.ensure_future(self._understood(place))
         return await self._checks[place]
@@ -105,40 +107,88 @@ class NodeCheck:
     async def _understood(self, place: _Place) -> bool:
         if place in self._broken or not self._broken_resources.isdisjoint(self._names_read(place)):
             return False
-        try:
-            await self._describe(place)
-        except BirdhouseError as error:
-            if all([await self._check(read) for read in self._nodes_read(place)]):
-                self._report(place, error)
+        reads = self._nodes_read(place, NO_VALUES)
+        if not all([await self._check(read) for read in reads]):
             return False
-        self._fine |= {place, *self._all_read(place)}
-        return True
+        try:
+            self._columns[place] = await self._answer(place, NO_VALUES, {read: self._columns[read] for read in reads})
+        except BirdhouseError as error:
+            self._report(place, error)
+        return place in self._columns
 
-    def _report(self, place: _Place, error: BirdhouseError) -> None:
-        pipe, node = self._found(place)
-        self.problems.append(in_node(error, self._draft.after, pipe, node, self._draft.file_of(pipe.name)))
+    async def _columns_with(self, place: _Place, values: Mapping[str, str]) -> Columns:
+        """With values given, also to the nodes that it reads. Raises _Misunderstood for the first with a problem."""
+        try:
+            reads = self._nodes_read(place, values)
+        except BirdhouseError as error:
+            raise _Misunderstood(place, error) from error
+        known = {read: await self._columns_with(read, values) for read in reads}
+        try:
+            return await self._answer(place, values, known)
+        except BirdhouseError as error:
+            raise _Misunderstood(place, error) from error
 
-    async def _describe(self, place: _Place) -> list[StoredColumn] | None:
-        return await self._columns_of(place, self._composed(place, NO_VALUES))
+    async def _answer(self, place: _Place, values: Mapping[str, str], known: Mapping[_Place, Columns]) -> Columns:
+        """`known` are the columns of the nodes it reads."""
+        stand_ins = {(read.pipe, read.node): _stand_in(columns) for read, columns in known.items() if columns}
+        try:
+            return await self._ask(place, self._composed(place, values, stand_ins))
+        except BirdhouseError:
+            if not stand_ins:
+                raise
+        # A constant of another node is none in its stand-in, and may have to be one: the whole text decides.
+        return await self._ask(place, self._composed(place, values, {}))
 
-    async def _columns_of(self, place: _Place, composed: Composed) -> list[StoredColumn] | None:
+    async def _ask(self, place: _Place, composed: Composed) -> Columns:
         pipe, node = self._found(place)
         if composed.query_parameters:
             _refuse_shown_secrets(node, composed)
         if pipe.kind is NodeKind.COPY and table_functions(composed.sql) - GENERAL_TABLE_FUNCTIONS:
             return None
-        return await describe_select(self._engine, composed.sql, composed.query_parameters)
+        if composed.sql not in self._answers:
+            self._answers[composed.sql] = asyncio.ensure_future(self._describe(composed))
+        return await self._answers[composed.sql]
 
-    def _composed(self, place: _Place, values: Mapping[str, str]) -> Composed:
+    async def _describe(self, composed: Composed) -> Columns:
+        async with self._turns:
+            return await describe_select(self._engine, composed.sql, composed.query_parameters)
+
+    def _compose_whole(self, places: Iterable[_Place]) -> None:
+        """A text may be fine by itself, and too long, too deep or too open with all that it reads."""
+        composers: dict[bool, Composer] = {}
+        for place in places:
+            pipe, node = self._found(place)
+            if place not in self._columns or node.name != pipe.output.name:
+                continue
+            # What one has composed is there for those that read it, and so are the secrets of all of them.
+            composer = composers.setdefault(pipe.kind is NodeKind.COPY, self._composer(pipe, NO_VALUES))
+            try:
+                composed = composer.node(pipe, node)
+                if any(name in composed.sql for name in composed.query_parameters):
+                    _refuse_shown_secrets(node, composed)
+            except BirdhouseError as error:
+                del self._columns[place]
+                self._report(place, error)
+
+    def _composed(self, place: _Place, values: Mapping[str, str], stand_ins: Mapping[tuple[str, str], str]) -> Composed:
         pipe, node = self._found(place)
-        composer = Composer(
+        return self._composer(pipe, values, stand_ins).node(pipe, node)
+
+    def _composer(
+        self, pipe: Pipe, values: Mapping[str, str], stand_ins: Mapping[tuple[str, str], str] | None = None
+    ) -> Composer:
+        return Composer(
             self._workspace,
             values,
             services=self._services,
             table_functions=COPY_TABLE_FUNCTIONS if pipe.kind is NodeKind.COPY else GENERAL_TABLE_FUNCTIONS,
             check=True,
+            stand_ins=stand_ins,
         )
-        return composer.node(pipe, node)
+
+    def _report(self, place: _Place, error: BirdhouseError) -> None:
+        pipe, node = self._found(place)
+        self.problems.append(in_node(error, self._draft.after, pipe, node, self._draft.file_of(pipe.name)))
 
     def _places(self, pipes: Iterable[PipeDefinition]) -> Iterator[_Place]:
         """Nodes after those they read."""
@@ -156,11 +206,11 @@ class NodeCheck:
         names = {name for name in lineage.references(node.sql) if pipe.definition.node(name) is None}
         return {name.removesuffix(QUARANTINE_SUFFIX) for name in names} | names
 
-    def _nodes_read(self, place: _Place) -> list[_Place]:
-        """The nodes whose text becomes part of this one's when it is rendered without values."""
+    def _nodes_read(self, place: _Place, values: Mapping[str, str]) -> list[_Place]:
+        """The nodes whose text becomes part of this one's."""
         pipe, node = self._found(place)
         found: list[_Place] = []
-        for name in sorted(_rendered(node)):
+        for name in sorted(lineage.rendered_references(self._rendered(node, values))):
             read = self._workspace.resources.get(name)
             if name != node.name and pipe.definition.node(name) is not None:
                 found.append(_Place(pipe.name, name))
@@ -168,22 +218,17 @@ class NodeCheck:
                 found.append(_Place(read.name, read.output.name))
         return found
 
-    def _all_read(self, place: _Place) -> set[_Place]:
-        found: set[_Place] = set()
-        waiting = self._nodes_read(place)
-        while waiting:
-            read = waiting.pop()
-            if read not in found:
-                found.add(read)
-                waiting += self._nodes_read(read)
-        return found
+    def _rendered(self, node: Node, values: Mapping[str, str]) -> str:
+        if not is_template(node.sql):
+            return node.sql
+        template = parse_template(template_body(node.sql))
+        return render(template, values, secrets=self._workspace.variables, check=True).sql
 
 
-def _rendered(node: Node) -> frozenset[str]:
-    try:
-        return lineage.rendered_references(node.sql)
-    except BirdhouseError:
-        return frozenset()
+def _stand_in(columns: list[StoredColumn]) -> str:
+    """A SELECT of no rows with these columns."""
+    structure = ", ".join(f"{quote_identifier(column.name)} {column.type}" for column in columns)
+    return f"SELECT * FROM null({quote_string(structure)})"
 
 
 def _refuse_shown_secrets(node: Node, composed: Composed) -> None:

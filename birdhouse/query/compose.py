@@ -56,7 +56,8 @@ class Composer:
     `filters` are conditions by resource name; every use of such a data source or pipe, however deep, becomes a
     filtered subquery. `secrets` are those that a SELECT from outside may use; nodes use the workspace's.
     `table_functions` are those that its nodes may use. `check` renders templates with stand-ins for missing values,
-    as a push does. With `slots` the composed SQL still has to be filled.
+    as a push does. With `slots` the composed SQL still has to be filled. `stand_ins` are put in place of nodes, by the
+    names of pipe and node.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Composer:
         table_functions: frozenset[str] = GENERAL_TABLE_FUNCTIONS,
         check: bool = False,
         slots: Slots | None = None,
+        stand_ins: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         self._workspace = workspace
         self._services = services
@@ -79,7 +81,7 @@ class Composer:
         self._table_functions = table_functions
         self._check = check
         self._slots = slots
-        self._done: dict[tuple[str, str], str] = {}
+        self._done: dict[tuple[str, str], str] = dict(stand_ins or {})
         self._open: list[tuple[str, str]] = []
         self._query_parameters: dict[str, str] = {}
         self._salt = ""

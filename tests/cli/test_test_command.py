@@ -8,7 +8,6 @@ import pytest
 from commands import Commands, in_a_process
 from flows.flow_server import Server, running_server
 
-INSIGHTS = Path(__file__).parent.parent.parent / "insights"
 SCRIPT = 'curl --silent "$TB_HOST/v0/pipes/{pipe}.csv?token=$TB_TOKEN"\n'
 PROJECT = {
     "datasources/votes.datasource": "SCHEMA >\n    `poll` String `json:$.poll`,\n    `yes` UInt8 `json:$.yes`\n",
@@ -180,7 +179,3 @@ def test_tests_that_cannot_be_read_are_told_with_their_place(birdhouse: Commands
 def test_a_project_without_tests_is_told_so(birdhouse: Commands) -> None:
     birdhouse("test", code=1)
     assert "There are no tests in 'tests'" in birdhouse.error
-
-
-def test_every_test_of_insights_passes() -> None:
-    in_a_process("test", folder=INSIGHTS)

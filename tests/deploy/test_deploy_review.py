@@ -136,6 +136,22 @@ async def test_a_problem_of_an_included_file_is_told_once_in_that_file(engine: E
     assert found.startswith("part.incl:3:12 Unknown expression")
 
 
+async def test_a_constant_of_another_node_counts_as_one(engine: Engine) -> None:
+    files = {
+        "ages.pipe": pipe("SELECT ts, 'day' AS unit FROM events", node="units")
+        + pipe("SELECT dateDiff(unit, ts, now()) AS age, ts, 'hour' AS unit FROM units", node="in_days"),
+        "reader.pipe": pipe("SELECT age, dateDiff(unit, ts, now()) AS hours FROM ages"),
+    }
+    assert await reviewed(engine, files) == []
+
+
+async def test_what_is_too_deep_with_all_that_it_reads_is_found(engine: Engine) -> None:
+    nodes = [pipe("SELECT 1 AS one", node="n0")]
+    nodes += [pipe(f"SELECT * FROM n{number - 1}", node=f"n{number}") for number in range(1, 80)]
+    (found,) = await reviewed(engine, {"deep.pipe": "".join(nodes)})
+    assert "Circular or too deep reference" in found
+
+
 async def test_variables_of_the_environment_are_filled_in(engine: Engine) -> None:
     files = {"a.pipe": pipe("SELECT $COLUMN\n    FROM events")}
     assert await reviewed(engine, files, env={"COLUMN": "user"}) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import Pipe
 from birdhouse.catalog.workspace import Workspace
-from birdhouse.client import Client
+from birdhouse.client import ENDED, Client
 from birdhouse.deploy.draft import Desired, make_draft
 from birdhouse.errors import BirdhouseError, DatafileError
 from birdhouse.language.datafile.model import NodeKind, TokenDefinition
@@ -24,7 +25,9 @@ FILE = Path("tests") / "pipeline.txt"
 COPIES_AT_A_TIME = 4
 ROUNDS_OF_A_CIRCLE = 2
 """Copies that read each other are run that often, so that each has seen the others' rows."""
-POLL_SECONDS = 0.02
+POLL_SECONDS_MIN, POLL_SECONDS_MAX = 0.02, 0.5
+"""Between two looks at a job: they get rarer the longer it takes."""
+POLLS_GROW_BY = 1.5
 COPY_SECONDS_MAX = 600.0
 
 
@@ -62,7 +65,11 @@ def run_pipeline(client: Client, steps: Sequence[Step], progress: Callable[[int,
 
 def _copy(client: Client, name: str, parameters: Mapping[str, str]) -> None:
     job_id = client.run_copy(name, parameters)
-    job = client.wait_for_job(job_id, poll_seconds=POLL_SECONDS, seconds_max=COPY_SECONDS_MAX)
+    until = time.monotonic() + COPY_SECONDS_MAX
+    pause = POLL_SECONDS_MIN
+    while (job := client.job(job_id))["status"] not in ENDED and time.monotonic() < until:
+        time.sleep(pause)
+        pause = min(pause * POLLS_GROW_BY, POLL_SECONDS_MAX)
     if job["status"] != "done":
         raise CopyFailed(f"The copy '{name}' ended as {job['status']}", detail=str(job.get("error") or ""))
 

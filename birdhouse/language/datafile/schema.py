@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from birdhouse.errors import DatafileError
 from birdhouse.language.datafile.lines import Place
@@ -19,6 +20,7 @@ from birdhouse.language.datafile.model import Column, DefaultKind, Index
 from birdhouse.language.datafile.types import split_list
 
 COLUMNS_MAX = 10_000
+SCHEMAS_KEPT = 64
 INDEX_CHARACTERS_MAX = 2_000
 
 _OPENING, _CLOSING = "([{", ")]}"
@@ -48,13 +50,18 @@ _SECOND_TYPE = re.compile(r"\sTYPE\s")
 def parse_schema(text: str, *, file: str = "", line: int = 1) -> tuple[Column, ...]:
     """Reads a list of columns; `line` is the line of the file that the text starts on, for errors."""
     try:
-        code = _without_comments(text)
-        pieces = _columns(code)
-        if len(pieces) > COLUMNS_MAX:
-            raise _Misread(f"A data source has at most {COLUMNS_MAX} columns", 0)
-        return tuple(_column(piece, start) for piece, start in pieces if not _is_inline_index(piece))
+        return _read_columns(text)
     except _Misread as misread:
         raise misread.at(text, file, line) from None
+
+
+@lru_cache(maxsize=SCHEMAS_KEPT)
+def _read_columns(text: str) -> tuple[Column, ...]:
+    """Of many data sources that include the same schema it is read once."""
+    pieces = _columns(_without_comments(text))
+    if len(pieces) > COLUMNS_MAX:
+        raise _Misread(f"A data source has at most {COLUMNS_MAX} columns", 0)
+    return tuple(_column(piece, start) for piece, start in pieces if not _is_inline_index(piece))
 
 
 @dataclass(frozen=True, slots=True)
