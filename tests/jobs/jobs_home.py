@@ -26,6 +26,7 @@ from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
 from birdhouse.jobs.repair import RepairRunner, submit_repairs
 from birdhouse.language.datafile.parse import parse_datasource, parse_pipe
+from birdhouse.language.sql.rewrite import replace_tables
 from birdhouse.metadata.database import Database
 from birdhouse.metadata.migrate import migrate
 
@@ -143,6 +144,12 @@ class Home:
         table = self.workspace.datasource(name).table
         result = await self.gate.select(Query(f"SELECT {expression} FROM {table}", "TSVRaw"))
         return result.body.decode().strip()
+
+    async def query(self, sql: str) -> list[str]:
+        """The lines of a SELECT over data sources."""
+        tables = {("", each.name): (each.table.database, each.table.table) for each in self.workspace.datasources()}
+        result = await self.gate.select(Query(replace_tables(sql, tables), "TSVRaw"))
+        return result.body.decode().splitlines()
 
     async def staging_tables(self) -> list[str]:
         sql = f"SELECT name FROM system.tables WHERE database = '{self.workspace.database}' AND name LIKE 'staging%'"

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from jobs_home import Home, Hook, copy_pipe, numbers_table, view_pipe
 
-from birdhouse.errors import Conflict, InvalidParameter
+from birdhouse.deploy.deployer import Populating
+from birdhouse.deploy.draft import Desired
+from birdhouse.errors import BirdhouseError, Conflict, InvalidParameter, SqlError
 from birdhouse.jobs.job import Job, JobKind, JobStatus
 from birdhouse.jobs.populate import PopulateOptions, populate_payload, view_of
+from birdhouse.language.datafile.parse import parse_pipe
 
 
 async def _push_view(home: Home, sql: str = "SELECT a * 10 AS a FROM source") -> None:
@@ -192,3 +196,134 @@ async def test_a_source_that_stores_nothing_has_nothing_to_populate(home: Home) 
     await home.append("source", "a", [1])
     assert (await _populated(home, PopulateOptions())).statistics["row_count"] == 0
     assert await home.ask("count()", "target") == "1"
+
+
+async def _deploy_and_populate(home: Home, options: PopulateOptions = PopulateOptions(), sql: str = "") -> Job:  # noqa: B008
+    """As a push of the pipe with populate does."""
+    text = view_pipe(sql or "SELECT a * 10 AS a FROM source")
+    wanted = [Desired(parse_pipe(text, name="v"), text)]
+    populating = Populating("v", options, home.queue)
+    deployment = await home.deployer.deploy(home.workspace_id, wanted, populating=populating)
+    assert deployment.job is not None
+    return deployment.job
+
+
+async def _before_the_view(home: Home) -> None:
+    await home.push(source=numbers_table("a"), target=numbers_table("a"))
+    await home.append("source", "a", list(range(10)))
+
+
+async def test_a_populate_that_comes_with_its_view_has_the_rows_from_before_it(home: Home) -> None:
+    """Rows that come when the view is there and the job has not begun went through the view."""
+    await _before_the_view(home)
+    await home.append("target", "a", [777])
+    made = f"CREATE MATERIALIZED VIEW `{home.workspace.database}`"
+    home.gate.after[made] = _soon(home, partial(home.append, "source", "a", [10]))
+    job = await _deploy_and_populate(home)
+    await home.append("source", "a", [11])
+    while home.tasks:
+        await home.tasks.pop()
+    ended = await home.queue.finished(job.id)
+    assert ended.status is JobStatus.DONE, ended.error
+    assert ended.statistics["row_count"] == 10
+    assert await home.values("target") == [*(10 * n for n in range(12)), 777]
+    assert await home.staging_tables() == []
+
+
+async def test_a_populate_of_a_view_that_is_there_begins_with_the_job(home: Home) -> None:
+    await _push_view(home)
+    job = await _deploy_and_populate(home, PopulateOptions(condition="a < 5"))
+    assert (await home.queue.finished(job.id)).error is None
+    assert await home.values("target") == [0, 10, 20, 30, 40]
+
+
+async def test_a_view_that_is_changed_and_populated_takes_the_rows_anew(home: Home) -> None:
+    await _push_view(home)
+    await home.append("source", "a", [10])
+    job = await _deploy_and_populate(home, sql="SELECT a * 100 AS a FROM source")
+    await home.append("source", "a", [11])
+    assert (await home.queue.finished(job.id)).error is None
+    assert await home.values("target") == sorted([100, *(100 * n for n in range(12))])
+
+
+async def test_a_deployment_that_fails_leaves_neither_snapshot_nor_job(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _before_the_view(home)
+
+    async def fail(*arguments: object, **options: object) -> None:
+        raise BirdhouseError("no")
+
+    monkeypatch.setattr(home.catalog, "commit", fail)
+    with pytest.raises(BirdhouseError, match="no"):
+        await _deploy_and_populate(home)
+    assert await home.queue.list(home.workspace_id) == []
+    assert await home.staging_tables() == []
+    assert "v" not in home.workspace.resources
+
+
+async def test_a_populate_that_is_cancelled_before_it_begins_leaves_no_snapshot(home: Home) -> None:
+    await _before_the_view(home)
+    await home.push(p=copy_pipe("SELECT max(number) AS a FROM numbers(10000000000000) WHERE sipHash64(number) % 3 = 1"))
+    busy = await home.copy("p")
+    job = await _deploy_and_populate(home)
+    assert len(await home.staging_tables()) >= 1
+    assert (await home.queue.cancel(job.id)).status is JobStatus.CANCELLED
+    await home.queue.cancel(busy.id)
+    await home.queue.finished(busy.id)
+    assert await home.staging_tables() == []
+
+
+async def test_an_impossible_condition_is_refused_with_the_push(home: Home) -> None:
+    await _before_the_view(home)
+    with pytest.raises(SqlError, match="nope") as refused:
+        await _deploy_and_populate(home, PopulateOptions(condition="nope = 1"))
+    assert "'source'" in refused.value.detail
+    assert "v" not in home.workspace.resources
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+async def test_targets_below_get_every_row_once(home: Home, truncate: bool) -> None:
+    """Also those that come meanwhile; with truncate what they made of the old rows goes."""
+    await _push_view(home)
+    await home.push(
+        below=numbers_table("a"), deepest=numbers_table("a"),
+        to_below=view_pipe("SELECT a + 1 AS a FROM target", "below"),
+        to_deepest=view_pipe("SELECT a + 1 AS a FROM below", "deepest"),
+    )  # fmt: skip
+    await home.append("target", "a", [777])
+    home.gate.before["INSERT INTO `"] = partial(home.append, "source", "a", [10])
+    home.gate.before["EXCHANGE"] = _soon(home, partial(home.append, "source", "a", [11]))
+    await _populated(home, PopulateOptions(truncate=truncate))
+    while home.tasks:
+        await home.tasks.pop()
+    expected = [10 * n for n in range(12)] + [777] * (not truncate)
+    assert await home.values("target") == expected
+    assert await home.values("below") == [each + 1 for each in expected]
+    assert await home.values("deepest") == [each + 2 for each in expected]
+
+
+async def test_a_source_that_is_replaced_meanwhile_stops_the_populate(home: Home) -> None:
+    await _push_view(home)
+    table, other = home.workspace.datasource("source").table, "staging_x"
+
+    async def replace() -> None:
+        await home.gate.execute(f"CREATE TABLE `{table.database}`.{other} AS {table}")
+        await home.gate.execute(f"EXCHANGE TABLES `{table.database}`.{other} AND {table}")
+        await home.gate.execute(f"DROP TABLE `{table.database}`.{other} SYNC")
+
+    home.gate.after["INSERT INTO `"] = replace
+    job = await home.queue.finished((await _populate(home, PopulateOptions())).id)
+    assert job.status is JobStatus.ERROR
+    assert job.error == "The data source 'source' was replaced meanwhile. Run it again."
+    assert await home.staging_tables() == []
+
+
+async def test_what_was_quarantined_is_populated_like_other_rows(home: Home) -> None:
+    await home.push(source=numbers_table("a"), target=numbers_table("a"))
+    quarantine = home.workspace.datasource("source").quarantine
+    await home.gate.execute(f"INSERT INTO {quarantine} (a) SELECT '7'")
+    await home.push(v=view_pipe("SELECT toUInt64OrZero(assumeNotNull(a)) AS a FROM source_quarantine"))
+    await _populated(home, PopulateOptions())
+    await home.gate.execute(f"INSERT INTO {quarantine} (a) SELECT '8'")
+    assert await home.values("target") == [7, 8]
