@@ -12,7 +12,13 @@ import httpx
 import pytest
 from flow_server import Server, running_server
 
-COLUMNS = "SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `kind` UInt8 `json:$.kind`\n\nENGINE MergeTree\nENGINE_SORTING_KEY id\n"
+COLUMNS = """SCHEMA >
+    `id` UInt64 `json:$.id`,
+    `kind` UInt8 `json:$.kind`
+
+ENGINE MergeTree
+ENGINE_SORTING_KEY id
+"""
 TARGET = "SCHEMA >\n    `id` UInt64,\n    `kind` UInt8\n\nENGINE MergeTree\nENGINE_SORTING_KEY id\n"
 SUMS = "SCHEMA >\n    `kind` UInt8,\n    `rows` UInt64\n\nENGINE SummingMergeTree\nENGINE_SORTING_KEY kind\n"
 VIEW_SQL = "SELECT id, kind FROM {} WHERE kind != 9"
