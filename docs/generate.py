@@ -95,9 +95,14 @@ def _argument(parameter: inspect.Parameter) -> str:
 
 def commands() -> str:
     group: Any = typer.main.get_command(app)
-    parts = [_options("`birdhouse`", group)]
-    parts += [_options(f"`birdhouse {name}`", command) for name, command in group.commands.items()]
-    return "\n".join(parts)
+    return "\n".join(_options(f"`{' '.join(names)}`", command) for names, command in _all_commands(group, "birdhouse"))
+
+
+def _all_commands(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A group comes in front of its commands."""
+    yield names, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _all_commands(inner, *names, name)
 
 
 def _options(title: str, command: Any) -> str:
@@ -106,7 +111,8 @@ def _options(title: str, command: Any) -> str:
         name = parameter.name.upper() if parameter.required else ", ".join(parameter.opts)
         variable = f" Environment: `{parameter.envvar}`." if parameter.envvar else ""
         rows.append((f"`{name}`", parameter.help + variable))
-    return f"#### {title}\n\n{inspect.cleandoc(command.help)}\n\n" + _table(("option", "meaning"), rows)
+    text = f"#### {title}\n\n{inspect.cleandoc(command.help)}\n"
+    return f"{text}\n{_table(('option', 'meaning'), rows)}" if rows else text
 
 
 def statuses() -> str:

@@ -12,7 +12,7 @@ from birdhouse.ingest.quarantine import ingested
 from birdhouse.language.datafile.model import Column, DataSourceDefinition, TableEngine
 from birdhouse.language.datafile.types import ColumnType, parse_type
 
-RECREATE_HINT = "Create a data source with the new definition, copy the rows into it, then exchange the two."
+RECREATE_HINT = "Use `birdhouse evolve`: it writes the rows again beside the table, then exchanges the two."
 
 
 @dataclass(frozen=True, slots=True)
