@@ -12,14 +12,9 @@ import httpx
 import pytest
 from flow_server import Server, running_server
 
-COLUMNS = """SCHEMA >
-    `id` UInt64 `json:$.id`,
-    `kind` UInt8 `json:$.kind`
-
-ENGINE MergeTree
-ENGINE_SORTING_KEY id
-"""
-TARGET = "SCHEMA >\n    `id` UInt64,\n    `kind` UInt8\n\nENGINE MergeTree\nENGINE_SORTING_KEY id\n"
+SORTED = "ENGINE MergeTree\nENGINE_SORTING_KEY id\n"
+COLUMNS = f"SCHEMA >\n    `id` UInt64 `json:$.id`,\n    `kind` UInt8 `json:$.kind`\n\n{SORTED}"
+TARGET = f"SCHEMA >\n    `id` UInt64,\n    `kind` UInt8\n\n{SORTED}"
 SUMS = "SCHEMA >\n    `kind` UInt8,\n    `rows` UInt64\n\nENGINE SummingMergeTree\nENGINE_SORTING_KEY kind\n"
 VIEW_SQL = "SELECT id, kind FROM {} WHERE kind != 9"
 
@@ -197,11 +192,8 @@ def test_views_follow_when_the_rows_of_their_source_are_replaced(server: Server,
 def test_targets_in_other_partitions_stop_a_partial_replace_or_are_left_out(server: Server, name: str) -> None:
     deploy_cascade(server, name, with_view=True)
     by_kind = f'{TARGET}ENGINE_PARTITION_KEY "kind"\n'
-    more = {
-        f"{name}_odd.datasource": by_kind,
-        f"{name}_to_odd.pipe": view(f"SELECT id, kind FROM {name}", f"{name}_odd"),
-    }
-    server.deploy(more)
+    to_odd = view(f"SELECT id, kind FROM {name}", f"{name}_odd")
+    server.deploy({f"{name}_odd.datasource": by_kind, f"{name}_to_odd.pipe": to_odd})
     params = {"datasource": name, "check_for_partial_replace": "true"}
     below = server.get("/v0/dependencies", params=params).json()
     assert below["incompatible_datasources"] == {f"{name}_odd": [f"{name}_to_odd"]}
@@ -223,14 +215,12 @@ def test_the_analysis_tells_what_is_wrong_and_what_may_surprise(server: Server, 
     found = server.get(path, params={"datasource": f"{name}_all", "include_datafile": "true"}).json()
     assert [each["code"] for each in found["warnings"]] == ["LIMIT", "ORDER_BY"]
     assert all(each["weight"] and each["text"] and each["documentation"] for each in found["warnings"])
-    states = {
-        "name": f"{name}_states",
-        "nodes": [{"name": "n", "sql": f"SELECT kind, countState() AS c FROM {name} GROUP BY 1"}],
-    }
-    assert server.post("/v0/pipes", json=states).status_code == 200
+    sql = f"SELECT kind, countState() AS c FROM {name} GROUP BY kind"
+    pipe = {"name": f"{name}_states", "nodes": [{"name": "n", "sql": sql}]}
+    assert server.post("/v0/pipes", json=pipe).status_code == 200
     path = f"/v0/pipes/{name}_states/nodes/n/analysis"
     inferred = server.get(path, params={"datasource": f"{name}_new"}).json()["analysis"]["datasource"]["datafile"]
-    assert 'ENGINE "AggregatingMergeTree"' in inferred and 'ENGINE_SORTING_KEY "`kind`"' in inferred
+    assert "ENGINE AggregatingMergeTree\nENGINE_SORTING_KEY `kind`\n" in inferred
     misfit = server.get(path, params={"datasource": f"{name}_all"})
     assert misfit.status_code == 400
     assert "the Data Source has no such column" in misfit.json()["error"]

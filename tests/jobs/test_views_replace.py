@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from jobs_home import LIMITS, Home, Hook, copy_pipe, numbers_table, view_pipe
 
-from birdhouse.engine.exchange import Exchange, finish_exchanges
+from birdhouse.deploy.apply import finish_interrupted
+from birdhouse.engine.exchange import Exchange
 from birdhouse.engine.tables import stored_tables
 from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError, Conflict
@@ -314,8 +315,9 @@ async def test_exchanges_that_a_crash_interrupted_are_finished(home: Home) -> No
     await home.catalog.keep_exchanges(home.workspace_id, exchanges)
     await home.gate.execute(f"EXCHANGE TABLES {exchanges[0].stage} AND {exchanges[0].table}")
     for _ in range(2):
-        await finish_exchanges(home.gate, await home.catalog.exchanges(home.workspace_id))
+        await finish_interrupted(home.gate, home.catalog, home.workspace)
         assert [await home.values(name) for name in ("one", "two")] == [[0], [1]]
+        assert await home.catalog.exchanges(home.workspace_id) == ()
 
 
 async def test_readers_never_see_a_target_empty_or_half(home: Home) -> None:

@@ -277,6 +277,86 @@ def test_a_new_view_is_filled_when_asked(tb: Tb, server: Server) -> None:
     assert server.sql("SELECT id, twice FROM flown_twice ORDER BY id") == [{"id": 1, "twice": 2}, {"id": 2, "twice": 4}]
 
 
+RIVER = "SCHEMA >\n    `id` UInt32 `json:$.id`,\n    `kind` String `json:$.kind`\n"
+LAKE = 'TYPE materialized\nDATASOURCE lake_{0}\nENGINE "MergeTree"\nENGINE_SORTING_KEY "id"\n'
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ((), range(40)),
+        (("--sql-condition", "kind = 'b' AND id < 10"), range(1, 10, 2)),
+        (("--subset", "0.1"), range(4)),
+        (("--unlink-on-populate-error",), range(40)),
+    ],
+    ids=["all", "condition", "subset", "unlink"],
+)
+def test_a_new_view_is_filled_as_the_options_say(
+    tb: Tb, server: Server, request: pytest.FixtureRequest, options: tuple[str, ...], ids: range
+) -> None:
+    name = request.node.callspec.id
+    tb.write({f"datasources/river_{name}.datasource": RIVER})
+    tb("push")
+    rows = "\n".join(f'{{"id": {each}, "kind": "{"ab"[each % 2]}"}}' for each in range(40))
+    server.post("/v0/events", params={"name": f"river_{name}", "wait": "true"}, content=rows)
+    tb.write({f"pipes/lake_{name}_mv.pipe": node(f"SELECT id FROM river_{name}", LAKE.format(name))})
+    tb("push", f"pipes/lake_{name}_mv.pipe", "--populate", "--wait", *options)
+    assert [row["id"] for row in server.sql(f"SELECT id FROM lake_{name} ORDER BY id")] == list(ids)
+    server.post("/v0/events", params={"name": f"river_{name}", "wait": "true"}, json={"id": 99, "kind": "a"})
+    assert server.sql(f"SELECT max(id) AS id FROM lake_{name}") == [{"id": 99}]
+
+
+def test_a_populate_that_fails_unlinks_the_view_when_asked(tb: Tb, server: Server) -> None:
+    tb.write({"datasources/stream.datasource": RIVER})
+    tb("push")
+    server.post("/v0/events", params={"name": "stream", "wait": "true"}, json={"id": 1, "kind": "a"})
+    sql = "SELECT id + throwIf(id = 1, 'no ones') AS id FROM stream"
+    tb.write({"pipes/pond_mv.pipe": node(sql, LAKE.format("pond"))})
+    arguments = ("push", "pipes/pond_mv.pipe", "--populate", "--wait", "--unlink-on-populate-error")
+    assert "no ones" in tb(*arguments, code=1)
+    assert server.get("/v0/pipes/pond_mv").json()["type"] == "default"
+
+
+def test_a_view_that_does_not_fit_is_refused_with_both_schemas(tb: Tb, server: Server) -> None:
+    tb.write({"datasources/sea.datasource": RIVER, "datasources/ocean.datasource": "SCHEMA >\n    `id` UInt32\n"})
+    tb("push")
+    sql = "SELECT kind AS id, id AS depth FROM sea"
+    tb.write({"pipes/ocean_mv.pipe": node(sql, "TYPE materialized\nDATASOURCE ocean\n")})
+    output = tb("push", "pipes/ocean_mv.pipe", code=1)
+    assert "  column  query   Data Source" in output
+    assert "  id      String  UInt32       not every text can be converted" in output
+    assert "  depth   String  -            the Data Source has no such column" in output
+    assert server.get("/v0/pipes/ocean_mv").status_code == 404
+    tb.write({"pipes/ocean_mv.pipe": node("SELECT id FROM sea LIMIT 3", "TYPE materialized\nDATASOURCE ocean\n")})
+    assert "LIMIT takes rows of each inserted block by itself" in tb("push", "pipes/ocean_mv.pipe")
+
+
+def test_a_partial_replace_reaches_views_or_says_which_it_cannot(tb: Tb, server: Server) -> None:
+    parted = 'ENGINE "MergeTree"\nENGINE_PARTITION_KEY "{}"\nENGINE_SORTING_KEY "id"\n'
+    tb.write(
+        {
+            "datasources/bay.datasource": RIVER + "\n" + parted.format("kind"),
+            "datasources/gulf.datasource": RIVER + "\n" + parted.format("kind"),
+            "datasources/cove.datasource": RIVER + "\n" + parted.format("id"),
+            "pipes/gulf_mv.pipe": node("SELECT id, kind FROM bay", "TYPE materialized\nDATASOURCE gulf\n"),
+            "rows.csv": "id,kind\n7,b\n",
+        }
+    )
+    tb("push")
+    for each in ({"id": 1, "kind": "a"}, {"id": 2, "kind": "b"}):
+        server.post("/v0/events", params={"name": "bay", "wait": "true"}, json=each)
+    tb("datasource", "replace", "bay", "rows.csv", "--sql-condition", "kind = 'b'")
+    for name in ("bay", "gulf"):
+        assert server.sql(f"SELECT id FROM {name} ORDER BY id") == [{"id": 1}, {"id": 7}]
+    tb.write({"pipes/cove_mv.pipe": node("SELECT id, kind FROM bay", "TYPE materialized\nDATASOURCE cove\n")})
+    tb("push", "pipes/cove_mv.pipe")
+    assert "cove" in tb("dependencies", "--datasource", "bay", "--check-for-partial-replace", code=1)
+    assert "'cove'" in tb("datasource", "replace", "bay", "rows.csv", "--sql-condition", "kind = 'a'", code=1)
+    skip = ("--skip-incompatible-partition-key",)
+    tb("datasource", "replace", "bay", "rows.csv", "--sql-condition", "kind = 'a'", *skip)
+    assert server.sql("SELECT id FROM gulf") == [{"id": 7}]
+
+
 def test_the_insights_project_is_pushed_twice_without_harm(signed_out_tb: Tb, empty_server: Server) -> None:
     tb, server = signed_out_tb.signed_in(empty_server), empty_server
     shutil.copytree(INSIGHTS, tb.folder, dirs_exist_ok=True)
