@@ -116,12 +116,17 @@ class Migration:
         """From rows that are as new as those of any refresh of the old tables: readers never go back in time."""
         for bucket in range(old):
             self._server.idle(names.clean_copy(bucket))
+        refreshed = [job["updated_at"] for bucket in range(old) for job in self._server.jobs(names.clean_copy(bucket))]
+        last = max(map(_moment, [*refreshed, self._server.pipe(names.clean_copy(0))["updated_at"]]))
         for bucket in range(old, self._new):
-            self._clean(bucket)
+            self._server.idle(names.clean_copy(bucket))
+            jobs = self._server.jobs(names.clean_copy(bucket))
+            if not any(job["status"] == "done" and _moment(job["created_at"]) > last for job in jobs):
+                self._clean(bucket)
 
     def _let_caches_expire(self, old: int) -> None:
-        switched = datetime.fromisoformat(self._server.pipe("project_buckets")["updated_at"])
-        now = datetime.fromisoformat(self._server.sql("SELECT toString(now64(3)) AS now")[0]["now"])
+        switched = _moment(self._server.pipe("project_buckets")["updated_at"])
+        now = _moment(self._server.sql("SELECT toString(now64(3)) AS now")[0]["now"])
         left = self._cache_seconds - (now - switched).total_seconds()
         if left > 0:
             self._say(f"  waiting {left:.0f} s for callers that remember the bucket of a project")
@@ -176,3 +181,8 @@ class Migration:
 
     def _count(self, table: str) -> int:
         return int(self._server.sql(f"SELECT count() AS total FROM {table}")[0]["total"])
+
+
+def _moment(text: str) -> datetime:
+    """The server's times are all in UTC."""
+    return datetime.fromisoformat(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -107,7 +108,7 @@ class Server:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             raise ServerError(_reason(error), error.code) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ServerError(f"The server at {self._host} does not answer: {error}") from error
 
 
