@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 from birdhouse.catalog import store
 from birdhouse.catalog.workspace import Workspace
@@ -106,7 +105,7 @@ class Catalog:
         rows: Rows,
         *,
         replaces: Workspace | None = None,
-        also: Callable[[Any], object] = lambda connection: None,
+        also: Also = lambda transaction: None,
     ) -> Workspace:
         """Saves a whole workspace that was written elsewhere and publishes it, in place of another one if so asked.
 
@@ -126,9 +125,9 @@ class Catalog:
 
         replaced_id = replaces.id if replaces is not None else None
 
-        def save(connection: Any) -> None:
-            adopted.append(store.adopt(connection, rows, replaced_id, self._cipher))
-            also(connection)
+        def save(transaction: Transaction) -> None:
+            adopted.append(store.adopt(transaction, rows, replaced_id, self._cipher))
+            also(transaction)
 
         await self._database.run(save, then=publish)
         return adopted[0]

@@ -24,6 +24,12 @@ MISSED_ROWS_MAX = 10_000_000
 """For each view. What comes beyond is not kept: a populate with truncate brings it."""
 
 
+def view_that_missed(table: str) -> str | None:
+    """The view whose missed rows a table of this name holds."""
+    found = _VIEW.match(table)
+    return found[1] if found else None
+
+
 def missed_table(view: TableName) -> TableName:
     return TableName(view.database, f"{MISSED_PREFIX}{view.table}")
 
@@ -69,8 +75,8 @@ async def missed_rows(engine: Engine, database: str) -> Mapping[str, Mapping[str
     result = await engine.select(Query(sql, "JSONCompactEachRow"))
     found: dict[str, dict[str, int]] = {}
     for name, rows in map(orjson.loads, result.body.splitlines()):
-        if view := _VIEW.match(name):
-            found.setdefault(view[1], {})[name] = int(rows)
+        if view := view_that_missed(name):
+            found.setdefault(view, {})[name] = int(rows)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from birdhouse.deploy.check import SCRATCH_PREFIX
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Lane, Limits, Progress, TableName, quote_identifier, quote_string
 from birdhouse.errors import BrokenBackup, InvalidParameter, SqlError, StorageFull
+from birdhouse.ingest.missed import view_that_missed
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
@@ -93,12 +94,16 @@ class BackupRunner:
         await self._engine.execute(ddl.create_database(snapshot))
         run.show(stage="copying")
         async with self._catalog.changing(run.job.workspace_id) as workspace:
-            names = table_names(workspace)
-            targets = {table: TableName(snapshot, table) for table in names}
-            taken = Snapshot(self._engine, workspace.database, targets, make=create_frozen)
+            name_of = stored_names(workspace)
+            taken = Snapshot(
+                self._engine,
+                workspace.database,
+                lambda table: TableName(snapshot, table) if name_of(table) else None,
+                make=create_frozen,
+            )
             ((moment, rows, migrations), held_seconds) = await taken.take(lambda: self._moment(workspace))
         tables = tuple(
-            StoredTable(table, names[table], each.rows, each.bytes, each.checksum)
+            StoredTable(table, name_of(table) or table, each.rows, each.bytes, each.checksum)
             for table, each in sorted((await contents(self._engine, snapshot)).items())
         )
         backup = Backup(
@@ -236,13 +241,19 @@ def verified_database(job: Job) -> str:
     return f"{SCRATCH_PREFIX}restored_{job.id.replace('-', '')}"
 
 
-def table_names(workspace: Workspace) -> dict[str, str]:
-    """Table to what people call it."""
+def stored_names(workspace: Workspace) -> Callable[[str], str | None]:
+    """Says of a table what people call it; None when it is no part of the workspace but somebody's work."""
     names: dict[str, str] = {}
     for each in workspace.datasources():
-        names[each.table.table] = each.name
-        names[each.quarantine.table] = f"{each.name}_quarantine"
-    return names
+        for table in (each.table, each.quarantine):
+            names[table.table] = workspace.name_of(table)
+    pipes = {pipe.view.table: pipe.name for pipe in workspace.pipes() if pipe.view is not None}
+
+    def name_of(table: str) -> str | None:
+        view = view_that_missed(table)
+        return f"rows that {pipes[view]} missed" if view in pipes else names.get(table)
+
+    return name_of
 
 
 def summary(backup: Backup | Damaged) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Rows share the files of the original until one of the two changes them, so a clo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,8 +16,10 @@ from birdhouse.catalog.preview import preview
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
 from birdhouse.deploy import ddl
+from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import TableName
 from birdhouse.errors import InvalidParameter, NameTaken
+from birdhouse.ingest.missed import view_that_missed
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
@@ -71,14 +73,15 @@ class Cloner:
             raise NameTaken(f"There is already a workspace '{name}'")
         async with self._catalog.changing(source_id) as source:
             names = {**new_names(await self._export(source)), source.database: database}
-            targets = await self._make_tables(source, names)
-            copied = {
-                each.table: targets[each.table]
-                for datasource in source.datasources()
-                if datasource.name not in ignore
-                for each in (datasource.table, datasource.quarantine)
-            }
-            snapshot = Snapshot(self._engine, source.database, copied, data=data)
+            await self._make_tables(source, names)
+            is_copied = _copied(source, data, frozenset(ignore))
+            snapshot = Snapshot(
+                self._engine,
+                source.database,
+                lambda table: _copy(source, table, names) if is_copied(table) else None,
+                make=_make_missing,
+                data=data,
+            )
             rows, held_seconds = await snapshot.take(lambda: self._export(source))
             rows = renamed(rows, {**new_names(rows), **names})
             rows[WORKSPACES][0].update(name=name, main_id=main_id, signing_key=new_signing_key())
@@ -96,18 +99,30 @@ class Cloner:
     async def _export(self, workspace: Workspace) -> Rows:
         return await self._database.run(lambda connection: export_rows(connection, workspace.id))
 
-    async def _make_tables(self, source: Workspace, names: Mapping[str, str]) -> dict[str, TableName]:
-        """Old table to new one."""
+    async def _make_tables(self, source: Workspace, names: Mapping[str, str]) -> None:
         database = names[source.database]
         await self._engine.execute(ddl.drop_database(database))
         await self._engine.execute(ddl.create_database(database))
-        targets: dict[str, TableName] = {}
         for datasource in source.datasources():
             for table in (datasource.table, datasource.quarantine):
-                new = TableName(database, renamed_text(table.table, names))
-                await self._engine.execute(f"CREATE TABLE {new} AS {table}")
-                targets[table.table] = new
-        return targets
+                await _make_missing(self._engine, table, _copy(source, table.table, names))
+
+
+def _copied(source: Workspace, data: Data, ignore: Set[str]) -> Callable[[str], bool]:
+    """Says whether rows of a table come along. Rows that a view missed belong to those that its target has."""
+    wanted = [each for each in source.datasources() if each.name not in ignore]
+    tables = {table.table for each in wanted for table in (each.table, each.quarantine)}
+    pipes = [pipe for pipe in source.pipes() if pipe.target not in ignore and data is Data.ALL]
+    views = {pipe.view.table for pipe in pipes if pipe.view is not None}
+    return lambda table: table in tables or view_that_missed(table) in views
+
+
+def _copy(source: Workspace, table: str, names: Mapping[str, str]) -> TableName:
+    return TableName(names[source.database], renamed_text(table, names))
+
+
+async def _make_missing(engine: Engine, source: TableName, target: TableName) -> None:
+    await engine.execute(f"CREATE TABLE IF NOT EXISTS {target} AS {source}")
 
 
 def clone_payload(

@@ -22,6 +22,7 @@ from birdhouse.deploy import ddl
 from birdhouse.deploy.apply import create_tables
 from birdhouse.engine.types import Limits, TableName
 from birdhouse.errors import Conflict, NameTaken
+from birdhouse.ingest.missed import view_that_missed
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
@@ -33,6 +34,7 @@ from birdhouse.usage.workspaces import known
 from birdhouse.workspaces.archive import Archives, Backup
 from birdhouse.workspaces.backup import restore_rows, verified_database
 from birdhouse.workspaces.names import refuse_workspace_name
+from birdhouse.workspaces.snapshot import create_thawed
 
 READERS_SECONDS = 2.0
 """How long the tables of a replaced workspace stay for queries that were about to read them."""
@@ -149,6 +151,8 @@ class RestoreRunner:
                 without_parts.add(datasource.table.table)
         for restored, name in tables.items():
             source, target = TableName(database, restored), TableName(workspace.database, name)
+            if view_that_missed(name):
+                await create_thawed(self._engine, source, target)
             if name in without_parts:
                 await self._engine.execute(f"INSERT INTO {target} SELECT * FROM {source}")
             else:

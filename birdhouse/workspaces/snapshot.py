@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -21,6 +21,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Lane, Query, TableName, quote_string
 from birdhouse.errors import Conflict
 from birdhouse.jobs.gate import WriteGate
+from birdhouse.jobs.staging import DURABLE
 
 T = TypeVar("T")
 
@@ -32,10 +33,8 @@ DELETES_SECONDS_MAX = 600.0
 """How long a copy waits for rows that are being deleted."""
 POLL_SECONDS = 0.1
 
-FROZEN = (
-    "fsync_after_insert = 0, fsync_part_directory = 0, "
-    "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
-)
+NO_MERGES = ("max_bytes_to_merge_at_max_space_in_pool", "max_bytes_to_merge_at_min_space_in_pool")
+FROZEN = ", ".join(("fsync_after_insert = 0", "fsync_part_directory = 0", *(f"{each} = 1" for each in NO_MERGES)))
 """Settings of a table that is read once and dropped: its parts stay as they came."""
 
 MAY_BE_EMPTY = "allow_replace_partition_from_empty_source = 1"
@@ -76,16 +75,18 @@ _Partitions = dict[tuple[str, str], _Partition]
 
 Make = Callable[[Engine, TableName, TableName], Awaitable[None]]
 """Makes an empty table like the first one, under the second name."""
+Targets = Callable[[str], TableName | None]
+"""Where a table is copied to. There is no copy of other ones."""
 
 
 class Snapshot:
-    """`targets` says where each table of the database is copied to. With `make` only those that get rows are made."""
+    """With `make` a target is made once it gets rows; without it must be there."""
 
     def __init__(
         self,
         engine: WriteGate,
         database: str,
-        targets: Mapping[str, TableName],
+        targets: Targets,
         *,
         make: Make | None = None,
         data: Data = Data.ALL,
@@ -141,18 +142,20 @@ class Snapshot:
         for table, partition in gone:
             commands.setdefault(table, []).append(f"DROP PARTITION ID {quote_string(partition)}")
         for table, those in commands.items():
-            await self._make_once(table)
+            target = await self._target(table)
             for first in range(0, len(those), PARTITIONS_PER_STATEMENT_MAX):
                 some = ", ".join(those[first : first + PARTITIONS_PER_STATEMENT_MAX])
-                await self._engine.execute(f"ALTER TABLE {self._targets[table]} {some} SETTINGS {MAY_BE_EMPTY}")
+                await self._engine.execute(f"ALTER TABLE {target} {some} SETTINGS {MAY_BE_EMPTY}")
         self._copied = now
         return len(changed) + len(gone)
 
-    async def _make_once(self, table: str) -> None:
-        if table not in self._made:
-            self._made.add(table)
-            if self._make is not None:
-                await self._make(self._engine, self._source(table), self._targets[table])
+    async def _target(self, table: str) -> TableName:
+        target = self._targets(table)
+        assert target is not None
+        if self._make is not None and table not in self._made:
+            await self._make(self._engine, self._source(table), target)
+        self._made.add(table)
+        return target
 
     async def _copy_without_parts(self) -> None:
         """Tables that keep their rows elsewhere than in parts are small, and are copied row by row."""
@@ -163,10 +166,10 @@ class Snapshot:
             "AND engine NOT LIKE '%MergeTree' AND total_rows > 0"
         )
         for (name,) in await rows_of(self._engine, sql):
-            if target := self._targets.get(str(name)):
-                await self._make_once(str(name))
+            if self._targets(name) is not None:
+                target = await self._target(name)
                 await self._engine.execute(f"TRUNCATE TABLE {target}")
-                await self._engine.execute(f"INSERT INTO {target} SELECT * FROM {self._source(str(name))}")
+                await self._engine.execute(f"INSERT INTO {target} SELECT * FROM {self._source(name)}")
 
     async def _partitions(self) -> _Partitions:
         # A part is called PARTITION_FIRST_LAST_LEVEL, with _MUTATION behind when rows of it were deleted.
@@ -180,7 +183,7 @@ class Snapshot:
         return {
             (table, partition): _Partition(uuid, *map(int, rest))
             for table, partition, uuid, *rest in await rows_of(self._engine, sql)
-            if table in self._targets
+            if self._targets(table) is not None
         }
 
     def _chosen(self, partitions: _Partitions) -> _Partitions:
@@ -217,6 +220,13 @@ async def create_frozen(engine: Engine, source: TableName, target: TableName) ->
     await engine.execute(f"CREATE TABLE {target} AS {source} SETTINGS {FROZEN}")
     if has_ttl:
         await engine.execute(f"ALTER TABLE {target} REMOVE TTL")
+
+
+async def create_thawed(engine: Engine, source: TableName, target: TableName) -> None:
+    """An empty table like one that was created frozen, for rows that come and go."""
+    await engine.execute(f"CREATE TABLE {target} AS {source}")
+    await engine.execute(f"ALTER TABLE {target} MODIFY SETTING {DURABLE}")
+    await engine.execute(f"ALTER TABLE {target} RESET SETTING {', '.join(NO_MERGES)}")
 
 
 async def rows_of(engine: Engine, sql: str) -> list[list[str]]:

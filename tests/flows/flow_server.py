@@ -67,11 +67,11 @@ class Server:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["token"])
 
-    def finished(self, job_id: str) -> dict[str, Any]:
+    def finished(self, job_id: str, *, token: str | None = None) -> dict[str, Any]:
         """The job once it has ended."""
         deadline = time.monotonic() + JOB_SECONDS_MAX
         while time.monotonic() < deadline:
-            job: dict[str, Any] = self.get(f"/v0/jobs/{job_id}").json()
+            job: dict[str, Any] = self.get(f"/v0/jobs/{job_id}", token=token).json()
             if job["status"] in ("done", "error", "cancelled"):
                 return job
             time.sleep(0.05)

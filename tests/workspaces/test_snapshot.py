@@ -39,7 +39,7 @@ class Copied:
         """What the tables hold at the moment, and for how long inserts were held."""
         workspace = self.home.workspace
         targets = {each.table.table: self.table(each.name) for each in workspace.datasources()}
-        snapshot = Snapshot(self.home.gate, workspace.database, targets, make=create_frozen, data=data)
+        snapshot = Snapshot(self.home.gate, workspace.database, targets.get, make=create_frozen, data=data)
         async with self.home.catalog.changing(workspace.id):
             return await snapshot.take(self.contents)
 
@@ -185,7 +185,7 @@ async def test_whatever_happens_between_two_steps_the_copy_is_that_of_the_moment
     monkeypatch.setattr(home.gate, "held", held_without_disturbance)
     workspace = home.workspace
     targets = {each.table.table: copied.table(each.name) for each in workspace.datasources()}
-    snapshot = Snapshot(home.gate, workspace.database, targets, make=create_frozen)
+    snapshot = Snapshot(home.gate, workspace.database, targets.get, make=create_frozen)
     async with home.catalog.changing(workspace.id):
         of_the_moment, _ = await snapshot.take(copied.contents)
     assert await copied.copies() == of_the_moment
