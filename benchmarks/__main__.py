@@ -23,6 +23,8 @@ NAMES = (
     "git_import",
     "bucket_refresh",
     "copy_rows",
+    "populate_rows",
+    "view_inserts",
 )
 
 

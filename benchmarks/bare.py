@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import chdb
+
+from birdhouse.language.datafile.model import Column
 
 READS = (
     "async_insert=0&joined_subquery_requires_alias=0&output_format_json_quote_64bit_integers=0&session_timezone=UTC"
@@ -57,6 +60,22 @@ def query_all(statements: Sequence[str]) -> Used:
 def execute(statement: str) -> None:
     """On the first connection, which has no limits."""
     _opened[0].query(statement, "Null")
+
+
+def encoder(columns: Iterable[Column]) -> Any:
+    """The toolset's encoder of NDJSON, as our server uses it."""
+    from chtoolset.query import RowBinaryEncoder
+
+    schema = [
+        {
+            "name": column.name,
+            "type": column.type,
+            "jsonpath": column.jsonpath,
+            "has_default": column.default is not None,
+        }
+        for column in columns
+    ]
+    return RowBinaryEncoder(json.dumps(schema), legacy_conversion_mode=False)
 
 
 def insert(connection: Any, into: str, data: bytes, token: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 import tempfile
@@ -167,24 +166,11 @@ def create_table(name: str, durable: bool) -> None:
 
 def insert_all(name: str, bodies: Sequence[bytes], threads_count: int) -> float:
     """In the bare process: the toolset's encoder and an INSERT for each body; the seconds it took."""
-    from chtoolset.query import RowBinaryEncoder
-
     columns = definition().columns
-    schema = json.dumps(
-        [
-            {
-                "name": column.name,
-                "type": column.type,
-                "jsonpath": column.jsonpath,
-                "has_default": column.default is not None,
-            }
-            for column in columns
-        ]
-    )
     into = f"bench.{name} ({', '.join(f'`{column.name}`' for column in columns)})"
 
     def work(number: int) -> None:
-        encoder = RowBinaryEncoder(schema, legacy_conversion_mode=False)
+        encoder = bare.encoder(columns)
         for body in bodies[number::threads_count]:
             good, _, good_rows, _ = encoder.encode_bytes(body)
             assert good_rows == ROWS_PER_BODY

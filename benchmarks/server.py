@@ -21,7 +21,7 @@ from birdhouse.client import Client
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
 RETRY_SECONDS = 0.005
-COPY_SECONDS_MAX = 300.0
+JOB_SECONDS_MAX = 300.0
 BIN = Path(sys.executable).parent
 
 
@@ -87,14 +87,17 @@ class Server:
 
     def copy(self, pipe: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Runs a copy pipe to its end; the job."""
-        job_id = self.client.run_copy(pipe, parameters)
-        deadline = time.monotonic() + COPY_SECONDS_MAX
+        return self.ended(self.client.run_copy(pipe, parameters))
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job once it is done."""
+        deadline = time.monotonic() + JOB_SECONDS_MAX
         while (job := self.client.job(job_id))["status"] not in ("done", "error", "cancelled"):
             if time.monotonic() > deadline:
-                raise SystemExit(f"The copy {pipe} does not end")
+                raise SystemExit(f"The job {job_id} does not end")
             time.sleep(0.1)
         if job["status"] != "done":
-            raise SystemExit(f"The copy {pipe} failed: {job}")
+            raise SystemExit(f"The job {job_id} failed: {job}")
         return job
 
     def _await_answer(self, deadline: float) -> None:

@@ -11,6 +11,8 @@ import orjson
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import NO_PARAMETERS, Query, TableName, quote_string
 
+_COMMENT = re.compile(r" COMMENT '(?:[^'\\]|\\.)*'$")
+
 
 @dataclass(frozen=True, slots=True)
 class StoredTable:
@@ -21,6 +23,13 @@ class StoredTable:
     """The engine with its arguments, keys, TTL and settings, as the engine renders them."""
     partition_key: str
     """As the engine renders it; empty without one."""
+    statement: str
+    """That would make it."""
+
+    @property
+    def structure(self) -> str:
+        """Columns, indexes, keys, TTL and settings: what tables that change places have in common."""
+        return _COMMENT.sub("", self.statement[self.statement.find("(") :])
 
     @property
     def has_parts(self) -> bool:
@@ -64,7 +73,7 @@ async def stored_tables(engine: Engine, database: str, names: Collection[str]) -
         return {}
     chosen = ", ".join(map(quote_string, sorted(names)))
     sql = (
-        "SELECT name, toString(uuid), engine, engine_full, partition_key FROM system.tables "
+        "SELECT name, toString(uuid), engine, engine_full, partition_key, create_table_query FROM system.tables "
         f"WHERE database = {quote_string(database)} AND name IN ({chosen})"
     )
     result = await engine.select(Query(sql, "JSONCompactEachRow"))

@@ -20,7 +20,7 @@ from birdhouse.catalog.views import View, downstream, load_views
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.exchange import Exchange, exchange_all
 from birdhouse.engine.protocol import HeldEngine
-from birdhouse.engine.tables import StoredTable, describe, partition_ids, stored_tables
+from birdhouse.engine.tables import StoredTable, partition_ids, stored_tables
 from birdhouse.engine.types import Limits, TableName, quote_string
 from birdhouse.errors import Conflict, PartialWrite
 from birdhouse.ingest.missed import drop_missed, missed_rows
@@ -225,15 +225,16 @@ class Shadow:
             await self._engine.execute(f"ALTER TABLE {table} {', '.join(some)}")
 
     async def _refuse_changes(self, now: Workspace) -> None:
-        stored = await stored_tables(self._engine, self._workspace.database, [each.table for each in self._watched])
+        names = [each.table for each in (*self._watched, *self._tables, *map(self._new, self._tables))]
+        stored = await stored_tables(self._engine, self._workspace.database, names)
         for table, uuid in self._watched.items():
             if table.table not in stored or stored[table.table].uuid != uuid:
                 raise _changed(f"The data source '{self._name(table)}' was replaced meanwhile.")
         if self._views_below(await load_views(self._engine, now)) != self._below:
             raise _changed(f"The materialized views on '{self._name(self._real)}' were changed meanwhile.")
         for table in self._tables:
-            if await describe(self._engine, table) != await describe(self._engine, self._new(table)):
-                raise _changed(f"The columns of '{self._name(table)}' were changed meanwhile.")
+            if table.table not in stored or stored[table.table].structure != stored[self._new(table).table].structure:
+                raise _changed(f"The definition of '{self._name(table)}' was changed meanwhile.")
 
     def _refuse_forgetful_feeders(self) -> None:
         for view in self._feeders:

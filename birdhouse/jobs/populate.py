@@ -19,7 +19,7 @@ from birdhouse.catalog.resources import QUARANTINE_SUFFIX
 from birdhouse.catalog.views import View, load_views
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.tables import describe, describe_select, stored_tables
+from birdhouse.engine.tables import describe, describe_select
 from birdhouse.engine.types import Limits, TableName, quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, Conflict, InvalidParameter, SqlError
 from birdhouse.ingest.missed import close_missed, drop_all
@@ -30,7 +30,7 @@ from birdhouse.jobs.condition import checked_condition
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
 from birdhouse.jobs.queue import Run
-from birdhouse.jobs.staging import Staging, size
+from birdhouse.jobs.staging import Staging, size, table_uuid
 from birdhouse.language.datafile.model import NodeKind
 from birdhouse.language.sql.rewrite import replace_tables
 from birdhouse.query.locate import in_known_names
@@ -139,7 +139,7 @@ class PopulateRunner:
     async def _is_published(self, run: Run, view: View) -> bool:
         """Whether an earlier run was interrupted when its table had the place of the target already."""
         published = run.job.result.get("published_uuid")
-        return published is not None and published == await self._uuid(view.target)
+        return published is not None and published == await table_uuid(self._engine, view.target)
 
     async def _fill_and_publish(self, run: Run, staging: Staging, workspace: Workspace, view: View) -> None:
         truncate = run.job.payload["truncate"]
@@ -153,7 +153,7 @@ class PopulateRunner:
                 await clone_table(self._engine, view.source, clone)
                 # A run that goes on after an interruption keeps this moment: later rows went through the view.
                 missed = [each.table for each in await close_missed(self._engine, view)]
-                await run.keep(source_uuid=await self._uuid(view.source), missed=missed)
+                await run.keep(source_uuid=await table_uuid(self._engine, view.source), missed=missed)
         if source_uuid := _source_uuid(run):
             shadow.watch(view.source, source_uuid)
         await shadow.backfill(self._limits)
@@ -166,7 +166,7 @@ class PopulateRunner:
         run.finalize()
         await run.keep(
             statistics=statistics(written.rows, written.bytes, staging.elapsed_seconds),
-            published_uuid=await self._uuid(shadow.table),
+            published_uuid=await table_uuid(self._engine, shadow.table),
         )
         await shadow.publish()
 
@@ -194,10 +194,6 @@ class PopulateRunner:
         sample = await staging.create_like("sample", clone)
         await staging.fill(run, sample, columns, f"SELECT {names} FROM {clone} LIMIT {wanted}", settings=settings)
         return sample
-
-    async def _uuid(self, table: TableName) -> str:
-        stored = await stored_tables(self._engine, table.database, [table.table])
-        return stored[table.table].uuid
 
     async def clean(self, job: Job) -> None:
         await self._staging(self._catalog.workspace(job.workspace_id), job).drop_all()

@@ -25,7 +25,7 @@ from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, JobKind, statistics
 from birdhouse.jobs.populate import view_of
 from birdhouse.jobs.queue import JobQueue, Run
-from birdhouse.jobs.staging import Staging, size
+from birdhouse.jobs.staging import Staging, size, table_uuid
 from birdhouse.language.sql.rewrite import replace_tables
 
 log = structlog.get_logger(__name__)
@@ -70,8 +70,7 @@ class RepairRunner:
         workspace = self._catalog.workspace(run.job.workspace_id)
         view = await view_of(self._engine, workspace, run.job.payload["pipe_id"])
         staging = self._staging(workspace, run.job)
-        target = (await stored_tables(self._engine, view.target.database, [view.target.table]))[view.target.table]
-        if target.uuid != run.job.result.get("published_uuid"):
+        if await table_uuid(self._engine, view.target) != run.job.result.get("published_uuid"):
             await self._fill_and_publish(run, staging, workspace, view)
         await drop_all(self._engine, _taken(run, workspace))
         await staging.drop_all()
@@ -97,10 +96,9 @@ class RepairRunner:
             await staging.fill(run, shadow.table, columns, select, settings=shadow.fill_settings)
         written = await size(self._engine, shadow.table)
         run.finalize()
-        stored = await stored_tables(self._engine, workspace.database, [shadow.table.table])
         await run.keep(
             statistics=statistics(written.rows, written.bytes, staging.elapsed_seconds),
-            published_uuid=stored[shadow.table.table].uuid,
+            published_uuid=await table_uuid(self._engine, shadow.table),
         )
         await shadow.publish()
 

@@ -66,6 +66,7 @@ def push_populated(server: ServerProcess) -> None:
 def kill_while_pushing(server: ServerProcess, seconds: float) -> None:
     """Events come before and after the kill; the push is repeated only if it was not carried out."""
     prepared(server, with_view=False)
+    before = jobs(server)
 
     def push() -> None:
         with suppress(httpx.HTTPError):
@@ -84,7 +85,7 @@ def kill_while_pushing(server: ServerProcess, seconds: float) -> None:
     if server.http.get("/v0/pipes/to_target").status_code == 404:
         push_populated(server)
     send(server, number)
-    (job,) = jobs(server)
+    (job,) = set(jobs(server)) - set(before)
     assert server.finished(job, seconds=60)["status"] == "done"
     send(server, number + 1)
     check(server)
@@ -106,8 +107,9 @@ def kill_while_populating(server: ServerProcess, seconds: float) -> None:
 
 def kill_while_replacing(server: ServerProcess, seconds: float) -> None:
     prepared(server, with_view=True)
+    before = jobs(server)
     push_populated(server)
-    (job,) = jobs(server)
+    (job,) = set(jobs(server)) - set(before)
     assert server.finished(job, seconds=60)["status"] == "done"
     copied = server.post_copy("refill")
     time.sleep(seconds)

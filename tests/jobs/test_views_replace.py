@@ -349,6 +349,15 @@ async def test_views_that_change_meanwhile_stop_the_replace(home: Home, tmp_path
     assert await agree(home) == list(range(10))
 
 
+async def test_a_target_that_is_dropped_meanwhile_stops_the_replace(home: Home, tmp_path: Path) -> None:
+    await cascade(home)
+    table = home.workspace.datasource("named").table
+    home.gate.after_insert["_new_"] = partial(home.gate.execute, f"DROP TABLE {table} SYNC")
+    with pytest.raises(Conflict, match="definition of 'named' was changed meanwhile"):
+        await replace(home, tmp_path, "source", [55])
+    assert await home.values("source") == list(range(10))
+
+
 async def test_the_last_row_still_wins_where_no_column_says_which_is_newer(home: Home, tmp_path: Path) -> None:
     """Rows that come while others are brought in are newer than those, whatever is stored first."""
     latest = "SCHEMA >\n    `k` UInt64 DEFAULT 0,\n    `a` UInt64\n\nENGINE ReplacingMergeTree\nENGINE_SORTING_KEY k\n"
