@@ -10,6 +10,7 @@ import pytest
 from birdhouse import errors
 from birdhouse.api.routes import ROUTES
 from birdhouse.cli.main import app
+from birdhouse.jobs.job import JobKind
 from birdhouse.language.template.functions import FUNCTION_NAMES
 from birdhouse.settings import Settings
 from docs import generate
@@ -84,6 +85,11 @@ def test_every_file_that_a_document_names_is_there(page: Path) -> None:
 
 def test_no_document_names_a_path_of_a_machine(page: Path) -> None:
     assert not _MACHINE_PATH.search(page.read_text("utf-8"))
+
+
+def test_every_kind_of_job_is_described() -> None:
+    text = (DOCS / "copies.md").read_text("utf-8")
+    assert [kind for kind in JobKind if f"`{kind}`" not in text] == []
 
 
 def test_every_setting_is_described() -> None:
