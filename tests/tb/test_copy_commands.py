@@ -21,7 +21,7 @@ PROJECT = {
     "pipes/to_seas.pipe": "NODE n\nSQL >\n    SELECT a FROM ponds\n\n"
     f"TYPE COPY\nTARGET_DATASOURCE seas\nCOPY_MODE append\nCOPY_SCHEDULE @on-demand\n{TAGS}\n",
     "pipes/by_hand.pipe": "NODE n\nSQL >\n    SELECT max(sipHash64(number)) AS a FROM numbers(1000000000000)\n\n"
-    "TYPE COPY\nTARGET_DATASOURCE wells\n",
+    "TYPE COPY\nTARGET_DATASOURCE wells\nCOPY_MODE append\nCOPY_SCHEDULE @on-demand\n",
 }
 
 
