@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from flows.flow_server import Server
 
@@ -13,7 +12,8 @@ from birdhouse.catalog import lineage
 from birdhouse.cli.project import read_project
 from birdhouse.language.datafile.model import NodeKind, PipeDefinition
 from birdhouse.language.datafile.parse import parse_datafile
-from cdp.simulate import Community
+from buckets.includes import unrolled
+from buckets.layout import Layout, clean_copy, datafiles
 
 INSIGHTS = Path(__file__).parents[2] / "insights"
 
@@ -49,6 +49,13 @@ def slice_of(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def with_buckets(buckets: int, names: Iterable[str]) -> dict[str, str]:
+    """As `slice_of`, with that many buckets: a test of what few of them do takes less time."""
+    own = datafiles(Layout.of(buckets))
+    needed = {path: text for path, text in slice_of([*names, clean_copy(0), "project_buckets"]).items() if "_bucket_" not in path}
+    return {**needed, **{path: unrolled(text, (INSIGHTS / path).parent) for path, text in own.items()}}
+
+
 def append(server: Server, datasource: str, rows: Iterable[bytes]) -> None:
     target = {"mode": "append", "format": "ndjson", "name": datasource}
     answer = server.post("/v0/datasources", params=target, content=b"\n".join(rows) + b"\n")
@@ -56,21 +63,8 @@ def append(server: Server, datasource: str, rows: Iterable[bytes]) -> None:
     assert answer.json()["invalid_lines"] == 0, answer.text
 
 
-def tell(server: Server, community: Community) -> None:
-    """Everything the community delivers that the server has a data source for, in the order of delivery."""
-    known = {each["name"] for each in server.get("/v0/datasources").json()["datasources"]}
-    for batch in community.batches():
-        if batch.datasource in known:
-            append(server, batch.datasource, batch.rows)
-
-
 def run_copies(server: Server, *pipes: str) -> None:
     for pipe in pipes:
         job = server.post(f"/v0/pipes/{pipe}/copy").json()["job"]
         ended = server.finished(job["job_id"])
         assert ended["status"] == "done", (pipe, ended)
-
-
-def rows_of(server: Server, query: str) -> list[dict[str, Any]]:
-    """The rows of a SELECT, as plain values that compare."""
-    return server.sql(query)

@@ -35,7 +35,7 @@ PROJECTS = {
 UNION = "activityRelations_deduplicated_cleaned_bucket_union"
 REMEMBERED_SECONDS = 1.0
 """How long a reader remembers the bucket of a project."""
-PAUSE_SECONDS = 0.15
+PAUSE_SECONDS = 0.25
 
 
 def fixture_rows(name: str) -> list[dict[str, Any]]:

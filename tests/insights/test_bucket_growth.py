@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from flows.flow_server import Server, running_server
-from insights_project import INSIGHTS, append, run_copies, slice_of
+from insights_project import INSIGHTS, append, run_copies, with_buckets
 from living_workspace import FIXTURES, Life, check_final_state, fixture_rows
 
 from buckets.includes import unrolled
@@ -20,7 +20,7 @@ from buckets.stages import Stage
 from buckets.tree import apply, changes
 
 CACHE_SECONDS = 1.5
-NEEDED = ("activities_count", "project_buckets", clean_copy(0), "country_mapping_copy", "members_sorted_copy_pipe")
+NEEDED = ("activities_count", "country_mapping_copy", "members_sorted_copy_pipe")
 
 
 def project_folder(folder: Path, buckets: int) -> Path:
@@ -30,11 +30,9 @@ def project_folder(folder: Path, buckets: int) -> Path:
     return folder
 
 
-def deploy_buckets(server: Server, folder: Path, buckets: int) -> None:
+def deploy_buckets(server: Server, buckets: int) -> None:
     """The buckets with what they read, and an endpoint on top."""
-    own = {path: unrolled(text, (folder / path).parent) for path, text in datafiles(Layout.of(buckets)).items()}
-    needed = {path: text for path, text in slice_of(NEEDED).items() if "_bucket_" not in path}
-    server.deploy({**needed, **own})
+    server.deploy(with_buckets(buckets, NEEDED))
     for name in FIXTURES:
         append(server, name, (INSIGHTS / "fixtures" / f"{name}.ndjson").read_bytes().splitlines())
     run_copies(server, "country_mapping_copy", "members_sorted_copy_pipe", *map(clean_copy, range(buckets)))
@@ -43,8 +41,8 @@ def deploy_buckets(server: Server, folder: Path, buckets: int) -> None:
 @contextmanager
 def workspace(directory: Path, buckets: int) -> Iterator[tuple[Server, Path]]:
     folder = project_folder(directory / "project", buckets)
-    with running_server(directory / "data") as server:
-        deploy_buckets(server, folder, buckets)
+    with running_server(directory / "data", follow_schedules=False) as server:
+        deploy_buckets(server, buckets)
         yield server, folder
 
 

@@ -85,10 +85,10 @@ def as_flow(server: ServerProcess) -> Server:
 def test_a_workspace_grows_although_server_and_script_are_killed(tmp_path: Path) -> None:
     folder = project_folder(tmp_path / "project", 10)
     rng = Random(5)
-    process = ServerProcess(tmp_path / "data").start()
+    process = ServerProcess(tmp_path / "data", {"BIRDHOUSE_FOLLOW_SCHEDULES": "false"}).start()
     try:
         server = as_flow(process)
-        deploy_buckets(server, folder, 10)
+        deploy_buckets(server, 10)
         life = Life(lambda: process.url, lambda: server.admin_token, BUCKETS_MAX, is_patient=True)
         life.remember([row["record"] for row in fixture_rows("activityRelations")])
         reached, is_under_way = 10, False

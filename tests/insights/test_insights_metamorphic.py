@@ -14,20 +14,20 @@ from typing import Any
 import orjson
 import pytest
 from flows.flow_server import Server, running_server
-from insights_project import append, run_copies, slice_of
+from insights_project import append, run_copies, with_buckets
 
 from buckets.city_hash import city_hash_64
+from buckets.layout import clean_copy, cleaned_table, raw_table
 from cdp.simulate import Community
 
-ACTIVITIES = 3_000
-BUCKETS = range(10)
-CLEAN_COPIES = [f"activityRelations_bucket_clean_enrich_copy_pipe_{bucket}" for bucket in BUCKETS]
+ACTIVITIES = 2_500
+BUCKETS = range(4)
+CLEAN_COPIES = [clean_copy(bucket) for bucket in BUCKETS]
 CODE_PLATFORMS = ("git", "gerrit", "github", "gitlab")
 PULL_REQUESTS = "SELECT * FROM pull_requests_analyzed ORDER BY segmentId, sourceId"
 CONTENTS = "id, timestamp, platform, type, channel, sourceId, score, attributes, body, title, url, updatedAt"
 
 TABLES_AND_COPIES = (
-    "activityRelations_deduplicated_cleaned_bucket_union",
     "activityRelations_enrich_initial_snapshot",
     "pull_request_analysis_initial_snapshot",
     "pull_request_analysis_snapshot_merger_copy",
@@ -37,7 +37,6 @@ TABLES_AND_COPIES = (
     "activities_backup_cleaned",
     "country_mapping_copy",
     "members_sorted_copy_pipe",
-    *CLEAN_COPIES,
 )
 
 Row = dict[str, Any]
@@ -51,8 +50,8 @@ def community() -> Community:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, community: Community) -> Iterator[Server]:
     """Everything was delivered in blocks of any size, with copies in between."""
-    with running_server(tmp_path_factory.mktemp("metamorphic") / "data") as server:
-        server.deploy(slice_of(TABLES_AND_COPIES))
+    with running_server(tmp_path_factory.mktemp("metamorphic") / "data", follow_schedules=False) as server:
+        server.deploy(with_buckets(len(BUCKETS), TABLES_AND_COPIES))
         rng, sizes = Random(3), cycle((30, 300, 1_000, 7))
         known = {each["name"] for each in server.get("/v0/datasources").json()["datasources"]}
         for batch in community.batches():
@@ -108,11 +107,11 @@ def test_the_cleaned_buckets_together_are_what_the_rules_say(server: Server, tru
 
 
 def test_a_segment_is_in_the_bucket_of_its_hash_alone(server: Server, truth: dict[str, list[Row]]) -> None:
-    for table in ("activityRelations_bucket_MV_ds_{}", "activityRelations_deduplicated_cleaned_bucket_{}_ds"):
+    for table in (raw_table, cleaned_table):
         found = {
             (row["segmentId"], bucket)
             for bucket in BUCKETS
-            for row in server.sql(f"SELECT DISTINCT segmentId FROM {table.format(bucket)}")
+            for row in server.sql(f"SELECT DISTINCT segmentId FROM {table(bucket)}")
         }
         segments = {row["segmentId"] for row in truth["activityRelations"]}
         assert found == {(each, city_hash_64(each) % len(BUCKETS)) for each in segments}
@@ -123,7 +122,7 @@ def test_the_raw_buckets_hold_every_relation_in_its_newest_version(server: Serve
     found = [
         (row["activityId"], row["version"])
         for bucket in BUCKETS
-        for row in server.sql(f"SELECT {version} FROM activityRelations_bucket_MV_ds_{bucket} FINAL")
+        for row in server.sql(f"SELECT {version} FROM {raw_table(bucket)} FINAL")
     ]
     assert sorted(found) == sorted((row["activityId"], _milliseconds(row)) for row in truth["activityRelations"])
 

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for path, text in files.items():
         files[path] = text.replace("now()", "(SELECT max(at) FROM test_clock)")
     assert sum("test_clock" in text for text in files.values()) == 2
-    with running_server(tmp_path_factory.mktemp("snapshots") / "data") as server:
+    with running_server(tmp_path_factory.mktemp("snapshots") / "data", follow_schedules=False) as server:
         server.deploy({**files, "datasources/test_clock.datasource": CLOCK})
         yield server
 
