@@ -79,8 +79,6 @@ def test_lists_of_what_the_server_does_not_have_are_empty(server: Server) -> Non
     assert server.get("/v0/templates").json() == {"templates": []}
     assert server.get("/v0/environments").json() == {"environments": []}
     assert server.get("/v0/workspaces/local/releases").json() == {"releases": []}
-    assert server.get("/v0/connectors").json() == {"connectors": []}
-    assert server.get("/v0/connections/").json() == {"connectors": []}
     assert server.get("/v0/connections/bigquery").json() == {"items": []}
     assert server.get("/v0/connectors/my_kafka").status_code == 404
 
@@ -98,7 +96,6 @@ def test_lists_of_what_the_server_does_not_have_are_empty(server: Server) -> Non
         ("POST", "/v0/workspaces/local/releases/?commit=abc", "no releases"),
         ("GET", "/v0/workspaces/local/releases/oldest-rollback", "no releases"),
         ("PUT", "/v0/workspaces/local/releases/0.0.0?status=live", "no releases"),
-        ("POST", "/v0/connectors?service=s3", "POST /v0/events"),
     ],
 )
 def test_what_the_server_cannot_do_is_said_with_the_way_around(
