@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import NO_PARAMETERS, Query, TableName, quote_string
+from birdhouse.engine.types import NO_PARAMETERS, Lane, Limits, Query, TableName, quote_string
 
 _COMMENT = re.compile(r" COMMENT '(?:[^'\\]|\\.)*'$")
 
@@ -87,10 +87,16 @@ async def describe(engine: Engine, table: TableName) -> list[StoredColumn]:
 
 
 async def describe_select(
-    engine: Engine, sql: str, parameters: Mapping[str, str] = NO_PARAMETERS
+    engine: Engine,
+    sql: str,
+    parameters: Mapping[str, str] = NO_PARAMETERS,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    lane: Lane = Lane.READ,
 ) -> list[StoredColumn]:
     """The columns a SELECT gives, by the engine's analysis; it is not run."""
-    result = await engine.select(Query(f"DESCRIBE TABLE (\n{sql}\n)", "JSONCompactEachRow", parameters))
+    describing = f"DESCRIBE TABLE (\n{sql}\n)"
+    result = await engine.select(Query(describing, "JSONCompactEachRow", parameters, limits, lane=lane))
     return [StoredColumn(*orjson.loads(line)[:2]) for line in result.body.splitlines()]
 
 

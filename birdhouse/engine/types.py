@@ -46,8 +46,8 @@ class Query:
     """One checked SELECT, without SETTINGS, FORMAT or INTO OUTFILE; it runs read-only.
 
     `parameters` bind `{name: Type}` placeholders and travel beside the text. `settings` are further engine settings
-    chosen by us, never by a client. On the control lane, which is for questions of our own that must not wait behind
-    those of clients, it does not run read-only.
+    chosen by us, never by a client. It does not run read-only on the control lane, which is for questions of our own
+    that must not wait behind those of clients, and on the job lane.
     """
 
     sql: str

@@ -221,7 +221,7 @@ class SinkRunner:
         await destination.clean(_names(job)[: job.result.get(UNFINISHED, {}).get("written", 0) + 1])
 
     async def _drop(self, staging: Staging) -> None:
-        await staging.drop("shape", "rows", "listing")
+        await staging.drop("rows", "listing")
 
     def _staging(self, workspace: Workspace, job: Job) -> Staging:
         return Staging(self._engine, workspace.database, job.id, self._limits)

@@ -67,7 +67,7 @@ class SqlCopyRunner:
         return {"statistics": counts}
 
     async def clean(self, job: Job) -> None:
-        await self._staging(self._catalog.workspace(job.workspace_id), job).drop("shape", "rows")
+        await self._staging(self._catalog.workspace(job.workspace_id), job).drop("rows")
 
     def _staging(self, workspace: Workspace, job: Job) -> Staging:
         return Staging(self._engine, workspace.database, job.id, self._limits)

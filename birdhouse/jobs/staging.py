@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.tables import StoredColumn, describe
+from birdhouse.engine.tables import StoredColumn, describe, describe_select
 from birdhouse.engine.types import (
     NO_PARAMETERS,
     Lane,
@@ -92,14 +92,8 @@ class Staging:
 
     async def shape(self, select: str) -> list[StoredColumn]:
         """The columns that `select` gives."""
-        # DESCRIBE of the SELECT itself would run read-only, and that refuses the table functions of copies.
-        shape = self.table("shape")
-        await self.drop("shape")
-        statement = f"CREATE TABLE {shape} ENGINE = Memory EMPTY AS\n{select}"
-        await self._engine.execute(statement, lane=Lane.JOB, limits=self._limits, parameters=self.parameters)
-        columns = await describe(self._engine, shape)
-        await self.drop("shape")
-        return columns
+        # Elsewhere it would run read-only, and that refuses the table functions of copies.
+        return await describe_select(self._engine, select, self.parameters, limits=self._limits, lane=Lane.JOB)
 
     async def fill(self, run: Run, table: TableName, columns: Sequence[str], *selects: str, settings: str = "") -> None:
         """INSERT … SELECT of `columns`, which each of `selects` names, into a table that nobody else sees."""

@@ -87,6 +87,14 @@ async def test_a_reader_never_sees_a_replaced_target_empty_or_half(home: Home) -
 
 
 @pytest.mark.parametrize("mode", ["append", "replace"])
+async def test_a_result_may_have_types_that_no_table_can_have(home: Home, mode: str) -> None:
+    await _push(home, "SELECT toLowCardinality(a) AS a, NULL AS b FROM source", mode=mode)
+    job = await home.queue.finished((await home.copy("p")).id)
+    assert job.error is None
+    assert await home.ask("groupArray((a, b))", "target") == "[(1,0),(2,0),(3,0)]"
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
 async def test_a_failing_copy_leaves_the_target_as_it_was(home: Home, mode: str) -> None:
     sql = "SELECT number + throwIf(number = 2000000) AS a FROM numbers(3000000)"
     await _push(home, sql, mode=mode)

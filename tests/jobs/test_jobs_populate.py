@@ -327,3 +327,12 @@ async def test_what_was_quarantined_is_populated_like_other_rows(home: Home) -> 
     await _populated(home, PopulateOptions())
     await home.gate.execute(f"INSERT INTO {quarantine} (a) SELECT '8'")
     assert await home.values("target") == [7, 8]
+
+
+async def test_a_view_may_give_types_that_no_table_can_have(home: Home) -> None:
+    await home.push(source=numbers_table("a"), target=numbers_table("a"))
+    await home.append("source", "a", [1])
+    await home.push(v=view_pipe("SELECT toLowCardinality(a) AS a FROM source"))
+    await home.append("source", "a", [2])
+    await _populated(home, PopulateOptions(truncate=True))
+    assert await home.values("target") == [1, 2]

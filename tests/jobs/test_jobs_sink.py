@@ -258,7 +258,6 @@ async def test_a_running_sink_can_be_cancelled(sinks: Sinks, template: str) -> N
 @pytest.mark.parametrize(
     ("template", "moment", "side"),
     [
-        ("x", "_shape` ENGINE", "after"),
         ("x", "FUNCTION file(", "before"),
         ("x", "FUNCTION file(", "after"),
         ("x", "_rows` SYNC", "before"),  # the files have their names
