@@ -52,7 +52,11 @@ def slice_of(names: Iterable[str]) -> dict[str, str]:
 def with_buckets(buckets: int, names: Iterable[str]) -> dict[str, str]:
     """As `slice_of`, with that many buckets: a test of what few of them do takes less time."""
     own = datafiles(Layout.of(buckets))
-    needed = {path: text for path, text in slice_of([*names, clean_copy(0), "project_buckets"]).items() if "_bucket_" not in path}
+    needed = {
+        path: text
+        for path, text in slice_of([*names, clean_copy(0), "project_buckets"]).items()
+        if "_bucket_" not in path
+    }
     return {**needed, **{path: unrolled(text, (INSIGHTS / path).parent) for path, text in own.items()}}
 
 
