@@ -31,7 +31,7 @@ PROJECTS = {
     "perch": "00000000-0000-0000-0000-000000000003",
     "flock": "00000000-0000-0000-0000-000000000010",
 }
-"""From ten to twenty buckets the first stays where it is, the others move."""
+"""Some stay in their bucket when there are twice as many, some move."""
 UNION = "activityRelations_deduplicated_cleaned_bucket_union"
 REMEMBERED_SECONDS = 1.0
 """How long a reader remembers the bucket of a project."""
@@ -51,7 +51,7 @@ def identity(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 @dataclass
 class Life:
-    """`post` and `get` may fail while the server is away, when `is_patient`; every other failure is noted."""
+    """Calls may fail while the server is away, when `is_patient`; every other failure is noted."""
 
     url: Callable[[], str]
     token: Callable[[], str]

@@ -22,6 +22,7 @@ from birdhouse.language.datafile.parse import problems
 from buckets.city_hash import BYTES_MAX, BYTES_MIN, city_hash_64
 from buckets.includes import unrolled
 from buckets.layout import BUCKETS_MAX, BUCKETS_MIN, Layout, datafiles, minute
+from buckets.migrate import Migration, MigrationRefused
 from buckets.stages import Stage, layout
 from buckets.tree import apply, changes, current_buckets
 
@@ -86,6 +87,16 @@ def test_the_tests_ask_for_the_bucket_of_their_project(folder: Path) -> None:
     assert result == f'"bucketId"\n{city_hash_64(segments["perch"]) % 20}\n'
 
 
+def test_segments_that_are_no_uuids_and_missing_fixtures_are_no_obstacle(folder: Path) -> None:
+    fixture = folder / "fixtures" / "insightsProjects.ndjson"
+    text = fixture.read_text("utf-8")
+    fixture.write_text(text.replace("00000000-0000-0000-0000-000000000003", "perch-segment"), "utf-8")
+    apply(folder, changes(folder, 20))
+    assert "\n9\n" in (folder / "tests" / "project_buckets_perch.test.result").read_text("utf-8")
+    fixture.unlink()
+    assert changes(folder, 20) == []
+
+
 @pytest.mark.parametrize("buckets", [BUCKETS_MIN, 10, 20, 26, 27, 50, BUCKETS_MAX])
 def test_refreshes_are_spread_over_the_hour_two_at_a_time(buckets: int) -> None:
     minutes = Counter(minute(bucket, buckets) for bucket in range(buckets))
@@ -110,6 +121,35 @@ def test_every_row_is_read_once_in_every_stage(hashed: int, old: int, factor: in
         assert hashed % plan.read in tables
         if stage is Stage.SWITCHED:
             assert hashed % old in tables
+
+
+class Deployed:
+    """A server, as far as its datafiles go."""
+
+    def __init__(self, plan: Layout) -> None:
+        self._texts = {Path(path).stem: unrolled(text, INSIGHTS / "pipes") for path, text in datafiles(plan).items()}
+
+    def datafile(self, pipe: str) -> str | None:
+        return self._texts.get(pipe)
+
+
+def place(stage: Stage, buckets: int) -> tuple[Stage, int]:
+    """Where a migration to `buckets` finds a workspace that is in that stage between 10 and 20."""
+    return Migration(Deployed(layout(stage, 10, 20)), INSIGHTS, buckets, 0, print).place()
+
+
+def test_the_datafiles_tell_the_stage() -> None:
+    for stage in Stage:
+        assert place(stage, 20) == (stage, 20 if stage in (Stage.SPLIT, Stage.NEW) else 10)
+
+
+def test_an_unfinished_migration_has_to_be_finished_first() -> None:
+    assert place(Stage.OLD, 40) == (Stage.OLD, 10)
+    assert place(Stage.NEW, 40) == (Stage.OLD, 20)
+    for stage in (Stage.DOUBLED, Stage.HELD, Stage.SWITCHED, Stage.SPLIT):
+        for buckets in (30, 40):
+            with pytest.raises(MigrationRefused, match="on its way to 20 buckets"):
+                place(stage, buckets)
 
 
 @given(text=st.text(st.characters(codec="ascii", exclude_characters="'\\"), min_size=BYTES_MIN, max_size=BYTES_MAX))

@@ -8,11 +8,15 @@ MASK = (1 << 64) - 1
 BYTES_MIN, BYTES_MAX = 33, 64
 
 
+def can_hash(text: str) -> bool:
+    return BYTES_MIN <= len(text.encode()) <= BYTES_MAX
+
+
 def city_hash_64(text: str) -> int:
     """Raises ValueError for a text that is not 33 to 64 bytes long; the text of a UUID has 36."""
     data = text.encode()
     size = len(data)
-    if not BYTES_MIN <= size <= BYTES_MAX:
+    if not can_hash(text):
         raise ValueError(f"'{text}' has {size} bytes, and only {BYTES_MIN} to {BYTES_MAX} are supported")
     z = _word(data, 24)
     first = (_word(data, 0) + (size + _word(data, size - 16)) * K0) & MASK
