@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from birdhouse.deploy.ddl import DEDUPLICATION_WINDOW_BLOCKS
 from birdhouse.engine.tables import describe
 from birdhouse.engine.types import Lane, Limits, Progress, TableName, quote_identifier
 from birdhouse.ingest.staging import PARTITIONS_PER_INSERT_MAX, clone_table
@@ -53,8 +54,12 @@ class Successor:
         columns = [each for each in await describe(self._engine, self.old) if each.default_kind != "ALIAS"]
         names = ", ".join(quote_identifier(each.name) for each in columns)
         clauses = ", ".join(f"{quote_identifier(each.name)} {each.type}" for each in columns)
+        # A block is sent again when some other view fails on it.
+        once = f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW_BLOCKS}"
         for table in (self._arrived, self._taken):
-            await self._engine.execute(f"CREATE TABLE {table} ({clauses}) ENGINE = MergeTree ORDER BY tuple()")
+            await self._engine.execute(
+                f"CREATE TABLE {table} ({clauses}) ENGINE = MergeTree ORDER BY tuple() SETTINGS {once}"
+            )
         async with self._engine.held(self.old.database):
             await clone_table(self._engine, self.old, self._source)
             await self._engine.execute(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from jobs.jobs_home import copy_pipe, view_pipe
 
 from birdhouse.deploy.evolve import Asked
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Query
-from birdhouse.errors import BirdhouseError, Conflict, DeploymentRefused, InvalidInput, NothingToAlter
+from birdhouse.engine.types import Insert, Query
+from birdhouse.errors import BirdhouseError, Conflict, DeploymentRefused, InvalidInput, NothingToAlter, PartialWrite
+from birdhouse.ingest import delivery
 from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Encoders, Events
 from birdhouse.ingest.target import Target
@@ -272,6 +275,49 @@ async def test_a_row_that_comes_at_any_step_is_there_once_and_in_its_view_once(h
     assert came > 15
     expected = [[str(each)] for each in (*range(10), *range(1000, 1000 + came))]
     assert await contents(home, "id") == await contents(home, "id", "seen") == sorted(expected)
+
+
+async def test_rows_that_are_sent_again_because_a_view_fails_follow_once(
+    home: EvolveHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "PAUSES_SECONDS", (0.0, 0.0))
+    await home.home.push(
+        source=table("`n` Int32"),
+        seen=table(),
+        strict=table(),
+        seen_mv=view_pipe("SELECT id FROM source", "seen"),
+        strict_mv=view_pipe("SELECT id + throwIf(id = 1) AS id FROM source", "strict"),
+    )
+    source = home.home.workspace.datasource("source").table
+    sent = 0
+
+    async def come() -> None:
+        nonlocal sent
+        for block in (b"1\n2\n", b"3\n"):
+            with suppress(PartialWrite):
+                await home.home.delivery.insert(Insert(source, ("id",), "TSV", block, uuid.uuid4().hex))
+        sent += 1
+
+    await come()
+
+    async def made_again() -> None:
+        """The view that was made first comes first, mostly."""
+        for pipe in home.home.workspace.pipes():
+            await home.home.gate.execute(f"DROP VIEW {pipe.view} SYNC")
+            await home.home.gate.execute(pipe.view_statement or "")
+        await come()
+
+    for number in range(5):
+        home.home.gate.before["'disable', max_partitions"] = made_again
+        done(await home.evolve("source", text=table("`n` Int64", key="id, n" if number % 2 else "id")))
+    await come()
+    assert sent == 7
+    expected = sorted([["1"], ["2"], ["3"]] * sent)
+    assert await contents(home, "id") == await contents(home, "id", "seen") == expected
+    await home.home.push(strict_mv=view_pipe("SELECT id FROM source", "strict"))
+    for job in await home.home.queue.list(home.home.workspace_id):
+        done(await home.home.queue.finished(job.id))
+    assert await contents(home, "id", "strict") == expected
 
 
 async def test_many_rows_that_come_meanwhile_follow_in_rounds(home: EvolveHome) -> None:
