@@ -6,12 +6,17 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from s3_server import S3Server, running_s3
 
 from birdhouse.engine.chdb import ChdbConfig
 from birdhouse.engine.connect import open_engine
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Limits
+
+# How long an example takes says something about the machine, and nothing about what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 MEMORY_BYTES_MAX = 1_500_000_000
 READ_SECONDS_MAX = 20.0
