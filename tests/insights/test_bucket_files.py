@@ -32,7 +32,8 @@ SCRIPT = INSIGHTS / "scripts" / "grow_buckets"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(INSIGHTS, tmp_path / "project"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(INSIGHTS, tmp_path / "project", ignore=ignored))
 
 
 def everything(folder: Path) -> dict[str, bytes]:
