@@ -196,7 +196,9 @@ async def test_a_cancelled_import_ends_git_and_leaves_no_state(tmp_path: Path, s
     for seconds in (0.0, 0.05, 0.3):
         await cancelled_after(seconds)
     assert not state.exists()
-    assert psutil.Process().children() == before
+    # They have been told to end; a busy machine takes a moment to do it.
+    _, alive = psutil.wait_procs(set(psutil.Process().children()) - set(before), timeout=10)
+    assert alive == []
 
 
 class SleepingSink(MemorySink):
