@@ -35,4 +35,5 @@ def populate(
     if json:
         output.as_json(job)
         return
-    output.done(f"{pipe}: {job['statistics']['row_count']:,} rows into {job['datasource']['name']}")
+    rows = job["statistics"]["row_count"]
+    output.done(f"{pipe}: {rows:,} row{'' if rows == 1 else 's'} into {job['datasource']['name']}")
