@@ -21,7 +21,7 @@ from birdhouse.clock import Clock
 from birdhouse.deploy import ddl
 from birdhouse.deploy.deployer import Deployer
 from birdhouse.deploy.draft import Desired
-from birdhouse.deploy.switch import Place, Switch, is_made, uuid_of
+from birdhouse.deploy.switch import Place, Switch, is_made
 from birdhouse.engine.pool import to_its_end
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Limits, Query, quote_identifier, quote_string
@@ -30,6 +30,7 @@ from birdhouse.ingest.quarantine import ingested
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
+from birdhouse.jobs.staging import table_uuid
 from birdhouse.language.datafile.format import format_datasource, format_pipe
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
 
@@ -173,7 +174,7 @@ class BackfillRunner:
             _refuse_other_columns(backfill)
             now = replace(backfill.datasource, updated_at=self._clock.now())
             after = before.with_changes([now], [backfill.successor.id, backfill.feed.id])
-            uuid = await uuid_of(self._engine, now.table)
+            uuid = await table_uuid(self._engine, now.table)
             places = (Place(backfill.successor.table, now.table, uuid),)
             switch = Switch(before, after, places, gone=(backfill.feed,))
             await switch.announce(run)

@@ -21,7 +21,7 @@ from birdhouse.deploy.apply import create_quarantine
 from birdhouse.deploy.evolve import Asked, Evolution, Evolver
 from birdhouse.deploy.records import alteration
 from birdhouse.deploy.successor import PARTS, Successor
-from birdhouse.deploy.switch import Place, Switch, is_made, uuid_of, views_on
+from birdhouse.deploy.switch import Place, Switch, is_made, views_on
 from birdhouse.engine.pool import to_its_end
 from birdhouse.engine.types import Lane, Limits, TableName, quote_identifier
 from birdhouse.errors import BirdhouseError, Conflict
@@ -29,7 +29,7 @@ from birdhouse.ingest.layout import FilesUnderWay
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
-from birdhouse.jobs.staging import Staging
+from birdhouse.jobs.staging import Staging, table_uuid
 from birdhouse.language.datafile.format import format_datasource
 from birdhouse.language.datafile.model import TableEngine
 from birdhouse.language.datafile.parse import parse_datasource
@@ -178,7 +178,7 @@ class EvolveRunner:
     async def _rename_old(self, job: Job) -> None:
         """The old table gets a name of its own, under which nothing drops it."""
         stage = self._staging(job).table(f"{ROWS}_new")
-        if job.payload["keep"] and await uuid_of(self._engine, stage):
+        if job.payload["keep"] and await table_uuid(self._engine, stage):
             kept = TableName(stage.database, job.payload["keep"]["id"])
             await self._engine.execute(f"RENAME TABLE {stage} TO {kept}")
 
@@ -198,7 +198,7 @@ class EvolveRunner:
 
     async def _uuids(self, datasource: DataSource) -> dict[str, str]:
         """Tells the tables of a data source from others that have got their names."""
-        return {each.table: await uuid_of(self._engine, each) for each in (datasource.table, datasource.quarantine)}
+        return {each.table: await table_uuid(self._engine, each) for each in (datasource.table, datasource.quarantine)}
 
     async def clean(self, job: Job) -> None:
         roles = [f"{role}_{part}" for role in (ROWS, MISFITS) for part in PARTS]

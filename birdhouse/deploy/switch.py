@@ -17,11 +17,12 @@ from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy import ddl
 from birdhouse.engine.pool import uninterrupted
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.types import Lane, Query, TableName, quote_string
+from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError
 from birdhouse.jobs import store
 from birdhouse.jobs.job import Job
 from birdhouse.jobs.queue import Run
+from birdhouse.jobs.staging import table_uuid
 
 log = structlog.get_logger(__name__)
 
@@ -101,15 +102,8 @@ async def put_back_interrupted(engine: Engine, catalog: Catalog, jobs: Collectio
 async def put_back(engine: Engine, places: Sequence[Place]) -> None:
     """Tables that have changed places do so again; those that have not stay where they are."""
     for place in places:
-        if await uuid_of(engine, place.stage) == place.uuid:
+        if await table_uuid(engine, place.stage) == place.uuid:
             await engine.execute(f"EXCHANGE TABLES {place.stage} AND {place.table}")
-
-
-async def uuid_of(engine: Engine, table: TableName) -> str:
-    """Tells a table from another one that has got its name; empty when there is none."""
-    where = f"database = {quote_string(table.database)} AND name = {quote_string(table.table)}"
-    query = Query(f"SELECT toString(uuid) FROM system.tables WHERE {where}", "TSVRaw", lane=Lane.CONTROL)
-    return (await engine.select(query)).body.decode().strip()
 
 
 def views_on(workspace: Workspace, datasource: DataSource) -> tuple[Pipe, ...]:
