@@ -1,5 +1,5 @@
 """`python -m birdhouse`."""
 
-from birdhouse.cli.main import main
+from birdhouse.cli.entry import main
 
 main()

@@ -9,9 +9,8 @@ import typer
 
 from birdhouse import __version__
 from birdhouse.cli import backup, check, demo, deploy, diff, evolve, fmt, output, populate, recreate, start, test
+from birdhouse.cli.entry import INTERRUPTED
 from birdhouse.errors import BirdhouseError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="birdhouse",

@@ -6,11 +6,12 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from doc_blocks import bash_blocks, run_document
-from flows.flow_server import Server
+from flows.flow_server import Server, running_server
 from tb_client import CLIENT, REPOSITORY, Tb
 
 GUIDES = sorted(page for page in (REPOSITORY / "docs").glob("*.md") if bash_blocks(page.read_text("utf-8")))
@@ -20,6 +21,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """One for each guide: a reader may begin with any of them."""
+    with running_server(tmp_path / "data") as server:
+        yield server
 
 
 def test_the_tour_of_the_readme_works_as_written(signed_out_tb: Tb) -> None:
