@@ -1,4 +1,4 @@
-"""Where the `birdhouse` command begins: before its own imports, so that a Ctrl-C meanwhile ends it without a traceback."""
+"""Where the `birdhouse` command begins: before its own imports, so that a Ctrl-C during them leaves no traceback."""
 
 from __future__ import annotations
 

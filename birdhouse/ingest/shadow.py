@@ -5,7 +5,8 @@ them. So whatever is inserted into the shadow goes on as it would in the real ta
 the shadows take the places of the real tables, all together, while no insert is under way.
 
 What comes in meanwhile and has to stay, through the table itself or from other views into one of the targets, gathers
-in a second set of tables. Its rows are put behind the others at the end: for some engines the last row wins.
+in a second set of tables. Its rows are put behind the others at the end: for some engines the last row wins. Where the
+rows of the shadow have to be the last ones, all are put together in a third set, which takes the places then.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Keeping(Enum):
     NOTHING = auto()
     """None: the table is replaced, and what views made of its rows is made again."""
     EVERYTHING = auto()
-    """All, behind those of the shadows: rows are added."""
+    """All, behind those of the shadows: rows are added that were there before."""
+    EVERYTHING_BEFORE = auto()
+    """All, in front of those of the shadows: rows are appended."""
     OTHER_PARTITIONS = auto()
     """Those of the partitions that the shadows do not replace."""
 
@@ -86,6 +89,11 @@ class Shadow:
         return self._new(self._real)
 
     @property
+    def successor(self) -> TableName:
+        """What takes the place of the table when the shadow is published."""
+        return self._last(self._real)
+
+    @property
     def fill_settings(self) -> str:
         """For the INSERT … SELECT that fills the table: rows keep their order where a merge depends on it."""
         in_order = any(self._stored[table.table].depends_on_order for table in self._tables)
@@ -104,7 +112,7 @@ class Shadow:
         views = await load_views(self._engine, self._workspace)
         self._below = self._views_below(views)
         self._tables = (self._real, *dict.fromkeys(view.target for view in self._below))
-        if self._keeping is not Keeping.EVERYTHING:
+        if self._keeping not in (Keeping.EVERYTHING, Keeping.EVERYTHING_BEFORE):
             targets = self._tables[1:]
             self._feeders = tuple(view for view in views if view.target in targets and view not in self._below)
         if self._keeping is Keeping.OTHER_PARTITIONS:
@@ -113,7 +121,8 @@ class Shadow:
         self._stored = await stored_tables(self._engine, self._workspace.database, names)
         self._refuse_forgetful_feeders()
         for table in self._tables:
-            await self._engine.execute(f"CREATE TABLE {self._new(table)} AS {table}")
+            for made in dict.fromkeys((self._new(table), self._last(table))):
+                await self._engine.execute(f"CREATE TABLE {made} AS {table}")
 
     async def attach(self, *, mirror: bool = False) -> None:
         """Puts the views between the tables. The caller holds the inserts: this is the moment of the shadow.
@@ -182,8 +191,8 @@ class Shadow:
                 await self._engine.execute(f"DROP TABLE IF EXISTS {view} SYNC")
             for table in self._tables:
                 await self._complete(table, replaced)
-            stored = await stored_tables(self._engine, now.database, [self._new(each).table for each in self._tables])
-            exchanges = [Exchange(self._new(each), each, stored[self._new(each).table].uuid) for each in self._tables]
+            stored = await stored_tables(self._engine, now.database, [self._last(each).table for each in self._tables])
+            exchanges = [Exchange(self._last(each), each, stored[self._last(each).table].uuid) for each in self._tables]
             await exchange_all(self._engine, exchanges, partial(self._catalog.keep_exchanges, now.id))
             if self._keeping is Keeping.NOTHING:  # what views had missed of the old rows is of no use any more
                 await drop_missed(self._engine, [view.name for view in await self._views_into(now)])
@@ -193,7 +202,7 @@ class Shadow:
         await drop_tables(self._engine, staging_table(self._workspace.database, self._owner, "shadow_"))
 
     async def _complete(self, table: TableName, partitions: frozenset[str]) -> None:
-        """Brings into the new table what stays."""
+        """Brings together what is new and what stays."""
         new, live = self._new(table), self._live(table)
         has_parts = self._stored[table.table].has_parts
         if self._keeping is Keeping.OTHER_PARTITIONS and has_parts:
@@ -206,6 +215,9 @@ class Shadow:
             await self._take_all(new, live, has_parts)
         if self._keeping is Keeping.EVERYTHING:
             await self._take_all(new, table, has_parts)
+        if self._keeping is Keeping.EVERYTHING_BEFORE:
+            for source in (table, new):
+                await self._take_all(self._last(table), source, has_parts)
 
     async def _take_all(self, new: TableName, table: TableName, has_parts: bool) -> None:
         if has_parts:
@@ -279,6 +291,9 @@ class Shadow:
 
     def _new(self, table: TableName) -> TableName:
         return self._staged(f"new_{table.table}")
+
+    def _last(self, table: TableName) -> TableName:
+        return self._staged(f"last_{table.table}") if self._keeping is Keeping.EVERYTHING_BEFORE else self._new(table)
 
     def _live(self, table: TableName) -> TableName:
         return self._staged(f"live_{table.table}")

@@ -9,8 +9,10 @@ from typing import Any
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.lineage import datasources_read, ids_below, leftmost_source
 from birdhouse.catalog.resources import Pipe
+from birdhouse.catalog.views import downstream, load_views
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import short_time
+from birdhouse.engine.tables import stored_tables
 from birdhouse.engine.types import Limits, TableName
 from birdhouse.errors import Conflict, InvalidParameter
 from birdhouse.ingest.delivery import Delivery
@@ -19,7 +21,7 @@ from birdhouse.jobs.budget import budget, within
 from birdhouse.jobs.gate import WriteGate
 from birdhouse.jobs.job import Job, statistics
 from birdhouse.jobs.queue import Run
-from birdhouse.jobs.staging import Size, Staging, has_gathered, size, table_uuid
+from birdhouse.jobs.staging import MOVED_ROWS_MAX, Size, Staging, has_gathered, size, table_uuid
 from birdhouse.language.datafile.model import NodeKind
 from birdhouse.language.datafile.run_options import run_options
 from birdhouse.language.sql.statements import check_expression
@@ -88,14 +90,8 @@ class CopyRunner:
         limits = budget(pipe, self._limits)
         staging = Staging(self._engine, workspace.database, run.job.id, limits)
         with within(limits, pipe, is_sliceable=True):
-            if payload["mode"] == REPLACE:
-                written = await self._replace(run, staging, target, workspace, pipe)
-            else:
-                if not has_gathered(run):
-                    select = self._select(staging, workspace, pipe, payload)
-                    columns = await staging.matched_columns(target, select)
-                    await staging.gather(run, columns, *slices(pipe, select))
-                written = await staging.move(run, target, self._delivery)
+            write = self._replace if payload["mode"] == REPLACE else self._append
+            written = await write(run, staging, target, workspace, pipe)
         read = staging.read
         return {
             "statistics": statistics(
@@ -103,27 +99,68 @@ class CopyRunner:
             )
         }
 
+    async def _append(self, run: Run, staging: Staging, target: TableName, workspace: Workspace, pipe: Pipe) -> Size:
+        """In steps, or, where no view waits for the rows and they are many, beside the target and then all at once.
+
+        The second way writes them only once: the files of what is there and of what is new are linked together.
+        """
+        if (published := await self._published(run, staging, target)) is not None:
+            return published
+        if not has_gathered(run):
+            select = self._select(staging, workspace, pipe, run.job.payload)
+            if await self._can_link(workspace, target):
+                shadow = await self._filled(run, staging, Keeping.EVERYTHING_BEFORE, workspace, pipe, select)
+                written = await size(self._engine, shadow.table)
+                if written.rows > MOVED_ROWS_MAX:
+                    return await self._publish(run, shadow, written)
+                await _gather(run, staging, target, f"SELECT * FROM {shadow.table}")
+                await shadow.drop()
+            else:
+                await _gather(run, staging, target, *slices(pipe, select))
+        return await staging.move(run, target, self._delivery)
+
     async def _replace(self, run: Run, staging: Staging, target: TableName, workspace: Workspace, pipe: Pipe) -> Size:
         """What views make of the target's rows is made again with it, and changes in the same step."""
-        if run.resumed and run.job.result.get("published_uuid") == await table_uuid(self._engine, target):
-            # It was interrupted after the swap. A pipe that reads its own target must not run twice.
-            await staging.drop_all()
-            return Size(run.job.result["published_rows"], run.job.result["published_bytes"])
+        if (published := await self._published(run, staging, target)) is not None:
+            return published
         select = self._select(staging, workspace, pipe, run.job.payload)
-        columns = [each.name for each in await staging.matched_columns(target, select)]
-        shadow = Shadow(self._engine, self._catalog, workspace, target, run.job.id, Keeping.NOTHING)
-        await shadow.open(budget(pipe, self._limits))
-        with shadow.filling():
-            await staging.fill(run, shadow.table, columns, *slices(pipe, select), settings=shadow.fill_settings)
+        shadow = await self._filled(run, staging, Keeping.NOTHING, workspace, pipe, select)
         written = await size(self._engine, shadow.table)
         if not written.rows and run_options(pipe.output).refuse_empty:
             await self._refuse_empty(workspace, pipe)
+        return await self._publish(run, shadow, written)
+
+    async def _can_link(self, workspace: Workspace, target: TableName) -> bool:
+        stored = await stored_tables(self._engine, target.database, [target.table])
+        return stored[target.table].has_parts and not downstream(await load_views(self._engine, workspace), target)
+
+    async def _filled(
+        self, run: Run, staging: Staging, keeping: Keeping, workspace: Workspace, pipe: Pipe, select: str
+    ) -> Shadow:
+        """The shadow of the target, with the result of the pipe in it."""
+        target = workspace.datasource(run.job.payload["datasource"]["id"]).table
+        columns = [each.name for each in await staging.matched_columns(target, select)]
+        shadow = Shadow(self._engine, self._catalog, workspace, target, run.job.id, keeping)
+        await shadow.open(budget(pipe, self._limits))
+        with shadow.filling():
+            await staging.fill(run, shadow.table, columns, *slices(pipe, select), settings=shadow.fill_settings)
+        return shadow
+
+    async def _publish(self, run: Run, shadow: Shadow, written: Size) -> Size:
         run.finalize()
-        uuid = await table_uuid(self._engine, shadow.table)
+        uuid = await table_uuid(self._engine, shadow.successor)
         await run.keep(published_uuid=uuid, published_rows=written.rows, published_bytes=written.bytes)
         await shadow.publish()
         await shadow.drop()
         return written
+
+    async def _published(self, run: Run, staging: Staging, target: TableName) -> Size | None:
+        """What an earlier run wrote that was interrupted after the swap: a pipe that reads its target must run once."""
+        facts = run.job.result
+        if not run.resumed or facts.get("published_uuid") != await table_uuid(self._engine, target):
+            return None
+        await staging.drop_all()
+        return Size(facts["published_rows"], facts["published_bytes"])
 
     async def _refuse_empty(self, workspace: Workspace, pipe: Pipe) -> None:
         leftmost = leftmost_source(workspace, pipe)
@@ -153,6 +190,10 @@ class CopyRunner:
         composed = composer.pipe(pipe)
         staging.parameters = composed.query_parameters
         return composed.sql
+
+
+async def _gather(run: Run, staging: Staging, target: TableName, *selects: str) -> None:
+    await staging.gather(run, await staging.matched_columns(target, selects[0]), *selects)
 
 
 def slices(pipe: Pipe, select: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from birdhouse.errors import InvalidParameter, InvalidRows, TooLarge
 from birdhouse.ingest.compression import decompress, open_chunks
 
 TEXT = b'{"id":1}\n' * 5000
-GZIP = gzip.compress(TEXT)
+GZIP = gzip.compress(TEXT, mtime=0)
 ZSTD = zstandard.compress(TEXT)
 
 

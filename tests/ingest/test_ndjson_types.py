@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from enum import Enum
 
 import pytest
 from ingest_tables import MakeTarget, read
@@ -16,8 +17,15 @@ from birdhouse.ingest.rowbinary import Misfit, writer
 from birdhouse.language.datafile.model import Column, DefaultKind
 from birdhouse.language.datafile.types import parse_type
 
-OUT = object()
-MISSING = object()
+
+class Special(Enum):
+    """What is no value: the line goes out to quarantine; the line has no such key."""
+
+    OUT = "out"
+    MISSING = "missing"
+
+
+OUT, MISSING = Special
 LONG = "2024-01-01 00:00:00"
 LONG3 = "2024-01-01 00:00:00.000"
 

@@ -12,7 +12,7 @@ from jobs_home import Home, copy_pipe, numbers_table, view_pipe
 
 from birdhouse.deploy.draft import Desired
 from birdhouse.errors import Conflict, InvalidParameter
-from birdhouse.jobs import staging
+from birdhouse.jobs import copy, staging
 from birdhouse.jobs.copy import copy_payload
 from birdhouse.jobs.job import JobStatus
 from birdhouse.language.datafile.parse import parse_pipe
@@ -130,16 +130,25 @@ async def test_a_running_copy_can_be_cancelled(home: Home, mode: str) -> None:
     assert await home.staging_tables() == []
 
 
-@pytest.mark.parametrize("mode", ["append", "replace"])
-@pytest.mark.parametrize("moment", ["CREATE TABLE", "sipHash64", "insert_deduplication_token", "EXCHANGE"])
+IN_STEPS = ["CREATE TABLE", "sipHash64", "insert_deduplication_token"]
+AT_ONCE = ["CREATE TABLE", "sipHash64", "EXCHANGE"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "has_view", "moment"),
+    [
+        *(("append", True, moment) for moment in IN_STEPS),
+        *(("append", False, moment) for moment in (*AT_ONCE, "ATTACH PARTITION")),
+        *(("replace", True, moment) for moment in AT_ONCE),
+    ],
+)
 @pytest.mark.parametrize("side", ["before", "after"])
 async def test_an_interrupted_copy_is_done_exactly_once_by_the_next_start(
-    home: Home, monkeypatch: pytest.MonkeyPatch, mode: str, moment: str, side: str
+    home: Home, monkeypatch: pytest.MonkeyPatch, mode: str, has_view: bool, moment: str, side: str
 ) -> None:
-    if moment == ("EXCHANGE" if mode == "append" else "insert_deduplication_token"):
-        return
     monkeypatch.setattr(staging, "MOVED_ROWS_MAX", 1000)
-    seen = {"seen": numbers_table("a"), "v": view_pipe("SELECT a FROM target", "seen")}
+    monkeypatch.setattr(copy, "MOVED_ROWS_MAX", 1000)
+    seen = {"seen": numbers_table("a"), "v": view_pipe("SELECT a FROM target", "seen")} if has_view else {}
     await home.push(
         target=numbers_table("a"),
         p=copy_pipe("SELECT number AS a FROM numbers(3500) WHERE sipHash64(number) >= 0", mode=mode),
@@ -158,7 +167,7 @@ async def test_an_interrupted_copy_is_done_exactly_once_by_the_next_start(
     ended = await home.queue.finished(job.id)
     assert ended.status is JobStatus.DONE, ended.error
     assert await home.ask("count(), uniqExact(a)", "target") == "3500\t3500"
-    if mode == "append":
+    if has_view:
         assert await home.ask("count(), uniqExact(a)", "seen") == "3500\t3500"
     assert await home.staging_tables() == []
 
@@ -176,6 +185,7 @@ async def test_an_append_that_was_interrupted_when_all_was_done_is_done(home: Ho
         home.gate.after["_rows` SYNC"] = hang
 
     home.gate.after["INSERT INTO `"] = watch_the_last_drop  # the rows are gathered by then
+    await home.push(seen=numbers_table("a"), v=view_pipe("SELECT a FROM target", "seen"))
     job = await home.copy("p")
     await reached.wait()
     assert await home.staging_tables() == []
@@ -183,6 +193,49 @@ async def test_an_append_that_was_interrupted_when_all_was_done_is_done(home: Ho
     ended = await home.queue.finished(job.id)
     assert (ended.status, ended.statistics["row_count"]) == (JobStatus.DONE, rows), ended.error
     assert await home.ask("count()", "target") == str(rows)
+
+
+MANY = 150_000
+"""More than one step takes."""
+
+
+async def test_many_appended_rows_come_behind_those_that_are_there_or_arrive(home: Home) -> None:
+    """Of rows with one key, the engine keeps the last one."""
+    engine = "\nENGINE ReplacingMergeTree\nENGINE_SORTING_KEY a\n"
+    table = f"SCHEMA >\n    `a` UInt64,\n    `b` UInt64\n{engine}"
+    await home.push(target=table, p=copy_pipe(f"SELECT number AS a, 2 AS b FROM numbers({MANY})"))
+    await home.load("target", f"SELECT number * 2, 1 FROM numbers({MANY})")
+
+    async def arrive() -> None:
+        await home.append("target", "a", [1, MANY * 2 + 1])
+
+    home.gate.after["INSERT INTO `"] = arrive
+    ended = await home.queue.finished((await home.copy("p")).id)
+    assert (ended.error, ended.statistics["row_count"]) == (None, MANY)
+    assert await home.query("SELECT b, count() FROM target FINAL GROUP BY b ORDER BY b") == [
+        "0\t1",
+        f"1\t{MANY // 2}",
+        f"2\t{MANY}",
+    ]
+    assert await home.staging_tables() == []
+
+
+async def test_an_append_that_reads_its_own_target_doubles_it_once(home: Home) -> None:
+    await home.push(target=numbers_table("a"), p=copy_pipe(f"SELECT a + {MANY} AS a FROM target"))
+    await home.load("target", f"SELECT number FROM numbers({MANY})")
+    reached, never = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await never.wait()
+
+    home.gate.after["EXCHANGE TABLES"] = hang
+    job = await home.copy("p")
+    await reached.wait()
+    await home.restart()
+    ended = await home.queue.finished(job.id)
+    assert (ended.error, ended.statistics["row_count"]) == (None, MANY)
+    assert await home.ask("count(), uniqExact(a)", "target") == f"{MANY * 2}\t{MANY * 2}"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -254,16 +307,21 @@ async def test_a_copy_may_read_from_outside(home: Home, csv_url: str) -> None:
 async def test_each_step_of_an_append_is_one_block(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "MOVED_ROWS_MAX", 90_000)
     await home.push(target=numbers_table("a"), p=copy_pipe("SELECT number AS a FROM numbers_mt(250000)"))
+    await home.push(seen=numbers_table("a"), v=view_pipe("SELECT a FROM target", "seen"))
     assert (await home.queue.finished((await home.copy("p")).id)).error is None
     assert await home.ask("count(), uniqExact(a), uniqExact(_block_number)", "target") == "250000\t250000\t3"
 
 
+@pytest.mark.parametrize("mode", ["append", "replace"])
 @pytest.mark.parametrize(
     "change",
     ["ADD COLUMN c UInt8", "MODIFY TTL toDateTime(a) + INTERVAL 90 YEAR", "ADD INDEX i a TYPE minmax GRANULARITY 1"],
 )
-async def test_a_target_that_was_altered_meanwhile_is_not_replaced(home: Home, change: str) -> None:
-    await _push(home, "SELECT a FROM source", mode="replace")
+async def test_a_target_that_was_altered_meanwhile_is_left_as_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch, mode: str, change: str
+) -> None:
+    monkeypatch.setattr(copy, "MOVED_ROWS_MAX", 2)
+    await _push(home, "SELECT a FROM source", mode=mode)
     table = home.workspace.datasource("target").table
 
     async def alter() -> None:
