@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(BIN)/birdhouse demo --repo "$(REPO)" $(if $(SIMULATE),--simulate 200000) $(DEMO_ARGS)
 
 test: $(VENV)/installed-dev $(TB_VENV)/installed
-	$(BIN)/pytest -q $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

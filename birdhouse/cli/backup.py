@@ -20,6 +20,8 @@ app = typer.Typer(
     name="backup",
     help="Back up, restore and clone whole workspaces, and compare a data source with its backup.",
     no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 Token = Annotated[

@@ -4,34 +4,63 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import UserDict
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from birdhouse import __version__
-from birdhouse.cli import backup, check, demo, deploy, diff, evolve, fmt, output, populate, recreate, start, test
+from birdhouse.cli import output
 from birdhouse.cli.entry import INTERRUPTED
 from birdhouse.errors import BirdhouseError
 
+COMMANDS = ("start", "demo", "deploy", "populate", "fmt", "check", "diff", "test", "evolve", "recreate", "backup")
+"""The modules of `birdhouse.cli` with the commands, in the order of the help: each has a function of its name, or an
+`app` with commands of its own."""
+
+
+class ImportedCommands(UserDict[str, Any]):
+    """Imports the module of a command when it is asked for: the parts of a server take longer than most commands."""
+
+    def __missing__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        module = import_module(f"birdhouse.cli.{name}")
+        group = getattr(module, "app", None)
+        if group is None:
+            group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            group.command(name)(getattr(module, name))
+        self[name] = typer.main.get_command(group)
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Root(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = ImportedCommands()
+
+
 app = typer.Typer(
     name="birdhouse",
+    cls=Root,
     help="A self-hosted home for Tinybird Classic projects.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("start")(start.start)
-
-app.command("demo")(demo.demo)
-app.command("deploy")(deploy.deploy)
-app.command("populate")(populate.populate)
-app.command("fmt")(fmt.fmt)
-app.command("check")(check.check)
-app.command("diff")(diff.diff)
-app.command("test")(test.test)
-app.command("evolve")(evolve.evolve)
-app.command("recreate")(recreate.recreate)
-app.add_typer(backup.app)
 
 
 def _print_version(wanted: bool) -> None:
