@@ -68,7 +68,9 @@ from birdhouse.usage.triggers import Triggers
 from birdhouse.usage.workspaces import KnownWorkspace, known
 from birdhouse.workspaces.archive import Archives
 from birdhouse.workspaces.backup import BackupRunner
+from birdhouse.workspaces.bring import BringRunner
 from birdhouse.workspaces.clone import Cloner, CloneRunner
+from birdhouse.workspaces.hosting import Hosting
 from birdhouse.workspaces.restore import RestoreRunner
 
 BACKUPS = "backups"
@@ -218,6 +220,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         JobKind.EVOLVE: EvolveRunner(gate, catalog, clock, evolver, limits, recorder.note),
         JobKind.BACKFILL: BackfillRunner(gate, catalog, clock),
         JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
+        JobKind.BRANCH_DATA: BringRunner(gate, catalog),
         JobKind.QUERY: SqlCopyRunner(gate, catalog, services, limits, delivery),
         JobKind.SINK: SinkRunner(gate, catalog, services, limits, buckets, settings.exports_directory),
     }
@@ -260,6 +263,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         layouts=gate.layouts,
         evolver=evolver,
         backfills=Backfills(engine, catalog, deployer, limits),
+        hosting=Hosting(gate, catalog, tokens, jobs, clock, recorder.note),
     )
 
 

@@ -74,6 +74,11 @@ class Grants:
         object.__setattr__(self, "is_admin", any(scope.type in ADMIN_TYPES for scope in self.scopes))
 
     @property
+    def is_persons_admin(self) -> bool:
+        """Whether it is an admin token that comes with a person, and not one that was made for a program."""
+        return any(scope.type is ScopeType.ADMIN_USER for scope in self.scopes)
+
+    @property
     def is_jwt(self) -> bool:
         return self.expires_at is not None
 

@@ -30,6 +30,7 @@ from birdhouse.usage.event_appends import EventAppends
 from birdhouse.usage.recorder import Recorder
 from birdhouse.usage.storage import StorageSamples
 from birdhouse.workspaces.archive import Archives
+from birdhouse.workspaces.hosting import Hosting
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,4 @@ class Parts:
     layouts: Layouts
     evolver: Evolver
     backfills: Backfills
+    hosting: Hosting

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from starlette.responses import Response
 
 from birdhouse.access.check import require
+from birdhouse.access.members import members_of
 from birdhouse.access.store import LOCAL_EMAIL, TokenOrigin
 from birdhouse.api.auth import token_of
-from birdhouse.api.call import Call
+from birdhouse.api.call import Call, required
 from birdhouse.api.responses import json_response
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import wire_time
 from birdhouse.deploy.deployer import SERVICE_WORKSPACE
-from birdhouse.errors import Forbidden, InvalidInput, NotFound
+from birdhouse.errors import Conflict, Forbidden, InvalidInput, NotFound
 from birdhouse.usage.workspaces import PLAN
 
 USER_ID = str(uuid5(NAMESPACE_URL, f"mailto:{LOCAL_EMAIL}"))
@@ -34,34 +36,92 @@ async def current(call: Call) -> Response:
             "user_id": USER_ID,
             "user_email": LOCAL_EMAIL,
             "scope": scope,
-            "main": None,
+            "main": workspace.main_id,
             "plan": PLAN,
         }
     )
 
 
 async def of_user(call: Call) -> Response:
-    """The workspace of the token; to the user token all of them, its own first.
+    """The workspaces that the token may go on to, its own first, each with a token for it.
 
-    `only_environments` asks for branches only; the other flags say which keys a workspace has.
+    To the user token all of the server. To an admin token its own and the branches of it; in a branch the admin of a
+    person also sees the main workspace and the other branches. `with_environments=false` leaves branches out,
+    `only_environments` leaves others out; the other flags say which keys a workspace has.
     """
     _refuse_jwt(call)
-    workspaces = [call.workspace]
-    if call.grants.is_user:
-        others = (each for each in call.parts.catalog.workspaces() if each.name != SERVICE_WORKSPACE)
-        workspaces += [each for each in others if each.id != call.workspace.id]
-    found = [] if call.flag("only_environments") else [await _workspace_json(call, each) for each in workspaces]
-    return json_response({"id": USER_ID, "email": LOCAL_EMAIL, "organization_id": None, "workspaces": found})
+    found = visible(call)
+    if call.flag("only_environments"):
+        found = [each for each in found if each.main_id is not None]
+    elif not call.flag("with_environments", default=True):
+        found = [each for each in found if each.main_id is None]
+    listed = [await workspace_json(call, each) for each in found]
+    return json_response({"id": USER_ID, "email": LOCAL_EMAIL, "organization_id": None, "workspaces": listed})
+
+
+def visible(call: Call) -> list[Workspace]:
+    """What `of_user` lists, branches included."""
+    own = call.workspace
+    others = [each for each in call.parts.catalog.workspaces() if each.name != SERVICE_WORKSPACE and each.id != own.id]
+    if not call.grants.is_user:
+        main_id = own.id
+        if call.grants.is_persons_admin and own.main_id is not None:
+            main_id = own.main_id
+        is_admin = call.grants.is_admin
+        others = [each for each in others if is_admin and main_id in (each.id, each.main_id)]
+    return [own, *others]
 
 
 async def show(call: Call) -> Response:
     """The caller's own workspace by id or name; its `token` only with `with_token`."""
     _refuse_jwt(call)
     _require_own(call)
-    content = await _workspace_json(call, call.workspace)
+    content = await workspace_json(call, call.workspace)
     if not call.flag("with_token"):
         del content["token"]
     return json_response(content)
+
+
+async def create(call: Call) -> Response:
+    """An empty workspace, `name`. Only the user token may make one."""
+    _require_user(call, "create workspaces")
+    values = await call.form()
+    kit = values.get("starter_kit", "")
+    if kit not in ("", "blank"):
+        raise InvalidInput(
+            f"There is no starter kit '{kit}'", hint="Create an empty workspace and push a project into it."
+        )
+    workspace = await call.parts.hosting.create(required(values.get("name"), "name"))
+    return json_response(await workspace_json(call, workspace))
+
+
+async def delete(call: Call) -> Response:
+    """The workspace with all it has, its branches included. Backups of it stay.
+
+    Only the user token may do so; with `confirmation` only when that is the name. The workspace of the settings stays.
+    """
+    _require_user(call, "delete workspaces")
+    workspace = next((each for each in visible(call) if call.name in (each.id, each.name)), None)
+    if workspace is None:
+        raise NotFound(f"Workspace '{call.name}' not found")
+    if workspace.name == call.parts.settings.workspace_name:
+        raise Conflict(
+            f"The workspace '{workspace.name}' is the one that the server starts with, and cannot be deleted",
+            hint="Empty it with `tb workspace clear`, or start the server with another `workspace_name`.",
+        )
+    confirmation = (await call.form()).get("confirmation", "")
+    if confirmation not in ("", workspace.name):
+        raise InvalidInput(f"'{confirmation}' is not the name of the workspace '{workspace.name}'")
+    await call.parts.hosting.remove(workspace)
+    return json_response({"id": workspace.id, "name": workspace.name})
+
+
+def _require_user(call: Call, what: str) -> None:
+    if not call.grants.is_user:
+        raise Forbidden(
+            f"The token may not {what}: that takes the user token",
+            hint="It is the 'user_token' of GET /tokens; clients take it as --user_token.",
+        )
 
 
 async def identify(call: Call) -> Response:
@@ -86,38 +146,6 @@ async def releases(call: Call) -> Response:
     return json_response({"releases": []})
 
 
-async def branches(call: Call) -> Response:
-    """An empty list."""
-    return json_response({"environments": []})
-
-
-async def refuse_branch(call: Call) -> Response:
-    """Refused: there are no branches."""
-    require(call.grants.may_administer())
-    raise InvalidInput(
-        "This server has one workspace; branches are not available",
-        hint="Start a second server with its own --data-dir to try a change.",
-    )
-
-
-async def refuse_workspace(call: Call) -> Response:
-    """Refused: there is one workspace."""
-    require(call.grants.may_administer())
-    raise InvalidInput(
-        "This server has one workspace; it cannot create or delete workspaces",
-        hint="Start a server with its own --data-dir for each workspace.",
-    )
-
-
-async def refuse_members(call: Call) -> Response:
-    """Refused: there are no user accounts."""
-    require(call.grants.may_administer())
-    raise InvalidInput(
-        "This server has no user accounts; a workspace has no members to add or remove",
-        hint="Make a token for each person with `tb token create static`.",
-    )
-
-
 async def refuse_release(call: Call) -> Response:
     """Refused: there are no releases."""
     require(call.grants.may_administer())
@@ -127,31 +155,52 @@ async def refuse_release(call: Call) -> Response:
     )
 
 
-async def _workspace_json(call: Call, workspace: Workspace) -> dict[str, Any]:
+async def workspace_json(call: Call, workspace: Workspace) -> dict[str, Any]:
     """`token` is what the caller may go on working with: never more than the token it already has."""
     grants = call.grants
-    admin = await call.parts.tokens.default(workspace.id, TokenOrigin.ADMIN)
-    if admin is None:
-        raise NotFound(f"Workspace '{workspace.name}' not found")
+    text, created_at = await _token_for(call, workspace)
     role = "admin" if grants.is_admin else "guest"
     content = {
         "id": workspace.id,
         "name": workspace.name,
-        "token": admin.text if grants.is_admin else token_of(call.request),
+        "token": text,
         "role": role,
         "plan": PLAN,
-        "created_at": wire_time(admin.created_at),
-        "is_branch": False,
-        "main": None,
+        "created_at": wire_time(created_at),
+        "is_branch": workspace.main_id is not None,
+        "main": workspace.main_id,
         "release": None,
         "rate_limits": {},
     }
     if call.flag("with_members_and_owner", default=True):
         content["owner"] = USER_ID
-        content["members"] = [{"id": USER_ID, "email": LOCAL_EMAIL, "role": role, "active": True}]
+        content["members"] = await _members_json(call, workspace, role)
     if call.flag("with_organization"):
         content["organization"] = None
     return content
+
+
+async def _members_json(call: Call, workspace: Workspace, role: str) -> list[dict[str, Any]]:
+    """Only an admin sees others than the one who runs the server."""
+    others = await members_of(call.parts.tokens, workspace.id) if call.grants.is_admin else []
+    listed = [{"id": each.token_id, "email": each.email, "role": str(each.role), "active": True} for each in others]
+    return [{"id": USER_ID, "email": LOCAL_EMAIL, "role": role, "active": True}, *listed]
+
+
+async def _token_for(call: Call, workspace: Workspace) -> tuple[str, datetime]:
+    """The token of the workspace that is like the caller's, and the age of the workspace.
+
+    With a user token of one workspace a person goes on to the user token of the next.
+    """
+    grants = call.grants
+    kind = TokenOrigin.USER if grants.is_user else TokenOrigin.ADMIN
+    if not grants.is_user and not grants.is_persons_admin:
+        kind = TokenOrigin.WORKSPACE_ADMIN
+    default = await call.parts.tokens.default(workspace.id, kind)
+    if default is None:
+        raise NotFound(f"Workspace '{workspace.name}' not found")
+    is_own = workspace.id == call.workspace.id
+    return (token_of(call.request) if is_own else default.text), default.created_at
 
 
 def _require_own(call: Call) -> None:

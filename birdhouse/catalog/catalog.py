@@ -59,6 +59,9 @@ class Catalog:
     def named(self, name: str) -> Workspace | None:
         return self._named.get(name)
 
+    def branches(self, workspace_id: str) -> list[Workspace]:
+        return [each for each in self._workspaces.values() if each.main_id == workspace_id]
+
     def of_database(self, database: str) -> Workspace | None:
         """The workspace whose rows are in that database of the engine."""
         return next((each for each in self._workspaces.values() if each.database == database), None)
@@ -78,6 +81,16 @@ class Catalog:
         lock = self._locks.setdefault(workspace_id, asyncio.Lock())
         async with lock:
             yield self.workspace(workspace_id)
+
+    async def remove(self, workspace: Workspace) -> None:
+        """Nobody finds it from now on, nor any token of it. Its branches must be gone; its caller holds it still."""
+
+        def publish() -> None:
+            del self._workspaces[workspace.id]
+            del self._named[workspace.name]
+            self._on_change()
+
+        await self._database.run(lambda connection: store.remove_workspace(connection, workspace.id), then=publish)
 
     async def commit(
         self, before: Workspace, after: Workspace, *, unfinished: Sequence[str] = (), also: Also | None = None

@@ -49,6 +49,7 @@ def load_workspaces(
             row.database,
             connections=connection_store.load(connection, row.id),
             variables=variables,
+            main_id=row.main_id,
         )
         mine = connection.execute(select(resources).where(resources.c.workspace_id == row.id).order_by("created_at"))
         loaded = [
@@ -85,6 +86,13 @@ def _resource(
 def add_workspace(connection: Connection, workspace: Workspace, signing_key: str, created_at: datetime) -> None:
     row = {"id": workspace.id, "name": workspace.name, "database": workspace.database}
     connection.execute(insert(workspaces).values(**row, signing_key=signing_key, created_at=created_at))
+
+
+def remove_workspace(connection: Connection, workspace_id: str) -> None:
+    """With everything that refers to it, its branches included."""
+    connection.execute(delete(workspaces).where(workspaces.c.id == workspace_id))
+    for key in (UNFINISHED, EXCHANGES):
+        _keep(connection, key + workspace_id, ())
 
 
 def adopt(connection: Connection, rows: Rows, replaced_id: str | None, cipher: Cipher | None = None) -> Workspace:

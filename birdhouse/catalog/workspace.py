@@ -30,6 +30,8 @@ class Workspace:
     """By name: how the workspace reaches services outside."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secrets, name to value: for templates, never for an answer."""
+    main_id: str | None = None
+    """The workspace that this one is a branch of."""
 
     @cached_property
     def by_id(self) -> Mapping[str, Resource]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -238,6 +239,18 @@ class JobQueue:
         running.run.cancel_asked = True
         return await asyncio.shield(self._cancel_running(running))
 
+    async def end_all(self, workspace_id: str) -> None:
+        """Cancels the jobs of a workspace, and returns when none is left: what writes its result comes to its end."""
+        while mine := [job for job in self._unfinished() if job.workspace_id == workspace_id]:
+            for job in mine:
+                with suppress(Conflict, NotFound):
+                    await self.cancel(job.id)
+            for job in mine:
+                await self.finished(job.id)
+
+    def _unfinished(self) -> list[Job]:
+        return [*self._waiting.values(), *(each.run.job for each in self._running.values())]
+
     async def _cancel_waiting(self, job: Job) -> Job:
         try:
             await self._clean(self._kinds[job.kind], job)
@@ -296,10 +309,16 @@ class JobQueue:
                 # It takes no place: what comes later may go before it.
                 yield job, tuple(self._holds.get(job.id, NOT_LOOKED_AT))
                 continue
-            touches = self._kinds[job.kind].touches(job)
+            touches = self._touched(job)
             before = {other.id: other for name in sorted(touches) if (other := taken.get(name)) is not None}
             yield job, tuple(map(_wait_for, before.values())) or self._wait_for_worker()
             taken |= {name: job for name in touches if name not in taken}
+
+    def _touched(self, job: Job) -> frozenset[str]:
+        """Nothing, for a job whose workspace is gone: it begins, and fails with the reason."""
+        with suppress(NotFound):
+            return self._kinds[job.kind].touches(job)
+        return frozenset()
 
     def _wait_for_worker(self) -> tuple[Wait, ...]:
         if len(self._running) < self._workers:
@@ -329,7 +348,7 @@ class JobQueue:
     def _begin(self, job: Job) -> None:
         del self._waiting[job.id]
         runner = self._kinds[job.kind]
-        running = _Running(Run(self._database, job), runner, runner.touches(job))
+        running = _Running(Run(self._database, job), runner, self._touched(job))
         self._running[job.id] = running
         running.task = asyncio.create_task(self._work(running))
 

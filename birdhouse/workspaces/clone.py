@@ -126,7 +126,13 @@ async def _make_missing(engine: Engine, source: TableName, target: TableName) ->
 
 
 def clone_payload(
-    catalog: Catalog, workspace: Workspace, name: str, *, data: str = Data.ALL, ignore: Collection[str] = ()
+    catalog: Catalog,
+    workspace: Workspace,
+    name: str,
+    *,
+    data: str = Data.ALL,
+    ignore: Collection[str] = (),
+    is_branch: bool = False,
 ) -> dict[str, Any]:
     """What a clone job is asked to do. Raises NameTaken, InvalidParameter, NotFound for a data source to ignore."""
     refuse_workspace_name(name)
@@ -135,7 +141,8 @@ def clone_payload(
     if data not in list(Data):
         raise InvalidParameter(f"There is no data '{data}' to copy.", hint=f"Use one of {', '.join(Data)}.")
     ignored = [workspace.datasource(each).name for each in ignore]
-    return {"workspace": name, "data": data, "ignore": ignored, "database": new_database()}
+    main_id = workspace.id if is_branch else None
+    return {"workspace": name, "data": data, "ignore": ignored, "database": new_database(), "main_id": main_id}
 
 
 class CloneRunner:
@@ -158,6 +165,7 @@ class CloneRunner:
             payload["database"],
             data=Data(payload["data"]),
             ignore=payload["ignore"],
+            main_id=payload.get("main_id"),
             finalize=run.finalize,
         )
         return {

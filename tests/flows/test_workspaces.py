@@ -86,13 +86,8 @@ def test_lists_of_what_the_server_does_not_have_are_empty(server: Server) -> Non
 @pytest.mark.parametrize(
     ("method", "path", "reason"),
     [
-        ("POST", "/v0/environments?name=b", "branches are not available"),
-        ("DELETE", "/v0/environments/b", "branches are not available"),
-        ("POST", "/v0/environments/b/data?mode=last_partition", "branches are not available"),
-        ("POST", "/v0/environments/b/regression/main", "branches are not available"),
-        ("POST", "/v0/workspaces?name=w", "one workspace"),
-        ("DELETE", "/v0/workspaces/local", "one workspace"),
-        ("PUT", "/v0/workspaces/local/users/", "no user accounts"),
+        ("POST", "/v0/environments/b/regression/main", "tb push --force"),
+        ("POST", "/v0/workspaces?name=w&starter_kit=web", "user token"),
         ("POST", "/v0/workspaces/local/releases/?commit=abc", "no releases"),
         ("GET", "/v0/workspaces/local/releases/oldest-rollback", "no releases"),
         ("PUT", "/v0/workspaces/local/releases/0.0.0?status=live", "no releases"),
@@ -102,7 +97,74 @@ def test_what_the_server_cannot_do_is_said_with_the_way_around(
     server: Server, method: str, path: str, reason: str
 ) -> None:
     answer = server.request(method, path)
-    assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
+    assert answer.status_code in (400, 403) and reason in answer.json()["error"], answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("POST", "/v0/workspaces?name=local", 409, "already a workspace"),
+        ("POST", "/v0/workspaces?name=1st", 400, "cannot be the name"),
+        ("POST", "/v0/workspaces?name=tinybird", 400, "cannot be the name"),
+        ("POST", "/v0/workspaces", 400, "'name' is required"),
+        ("POST", "/v0/workspaces?name=w&starter_kit=web", 400, "no starter kit 'web'"),
+        ("DELETE", "/v0/workspaces/nowhere", 404, "'nowhere' not found"),
+        ("DELETE", "/v0/workspaces/local", 409, "starts with"),
+        ("DELETE", "/v0/environments/local", 404, "tb branch ls"),
+        ("POST", "/v0/environments?name=local", 409, "already a workspace"),
+        ("POST", "/v0/environments?name=b&data=some", 400, "last_partition"),
+        ("POST", "/v0/environments?name=b&ignore_datasources=nothing", 404, "'nothing' not found"),
+        ("POST", "/v0/environments/b/data?mode=all_partitions", 404, "'b' not found"),
+        ("PUT", "/v0/workspaces/local/users?operation=add&users=ann", 400, "not an e-mail"),
+        ("PUT", "/v0/workspaces/local/users?operation=add&users=a@b.c&role=boss", 400, "admin, guest, viewer"),
+        ("PUT", "/v0/workspaces/local/users?operation=swap&users=a@b.c", 400, "change_role"),
+        ("PUT", "/v0/workspaces/local/users?operation=remove&users=a@b.c", 404, "not a member"),
+    ],
+)
+def test_a_wrong_change_of_workspaces_is_refused_with_the_reason(
+    server: Server, method: str, path: str, status: int, reason: str
+) -> None:
+    user_token = server.get("/tokens").json()["user_token"]
+    before = server.get("/v0/user/workspaces", token=user_token).json()
+    answer = server.request(method, path, token=user_token)
+    assert (answer.status_code, reason in answer.json()["error"]) == (status, True), answer.text
+    assert server.get("/v0/user/workspaces", token=user_token).json() == before
+
+
+def test_each_token_is_told_the_workspaces_that_it_may_go_on_to(server: Server, name: str) -> None:
+    """A branch's token for programs leads nowhere else; that of a person leads back, and the user token anywhere."""
+    tokens = server.get("/tokens").json()
+    made = server.post("/v0/environments", params={"name": name}, token=tokens["workspace_admin_token"])
+    assert made.json()["job"]["status"] == "done", made.text
+
+    def listed(token: str) -> dict[str, str]:
+        found = server.get("/v0/user/workspaces", token=token).json()["workspaces"]
+        return {each["name"]: each["token"] for each in found}
+
+    branch = {key: listed(tokens[key])[name] for key in tokens}
+    assert set(listed(branch["workspace_admin_token"])) == {name}
+    assert set(listed(branch["admin_token"])) == {"local", name}
+    assert listed(branch["user_token"])["local"] == tokens["user_token"]
+    only_main = server.get("/v0/user/workspaces", params={"with_environments": "false"}, token=tokens["user_token"])
+    assert name not in [each["name"] for each in only_main.json()["workspaces"]]
+    assert server.delete(f"/v0/environments/{name}").status_code == 204
+
+
+def test_a_workspace_is_deleted_although_jobs_of_it_run_and_wait(server: Server, name: str) -> None:
+    user_token = server.get("/tokens").json()["user_token"]
+    token = server.post("/v0/workspaces", params={"name": name}, token=user_token).json()["token"]
+    slow = "SELECT max(number) AS n FROM numbers(100000000000) WHERE sipHash64(number) % 3 = 1"
+    files = {
+        "datasources/slow.datasource": "SCHEMA >\n    `n` UInt64\n",
+        "pipes/fill.pipe": f"NODE n\nSQL >\n    {slow}\n\nTYPE COPY\nTARGET_DATASOURCE slow\n",
+    }
+    assert server.post("/v0/deployments", json={"files": files}, token=token).status_code == 200
+    for _ in range(2):
+        assert server.post("/v0/pipes/fill/copy", token=token).status_code == 200
+    assert server.delete(f"/v0/workspaces/{name}", token=user_token).status_code == 200
+    assert server.get("/v0/workspace", token=token).status_code == 403
+    assert server.post("/v0/workspaces", params={"name": name}, token=user_token).status_code == 200
+    assert server.delete(f"/v0/workspaces/{name}", token=user_token).status_code == 200
 
 
 def test_a_jwt_does_not_sign_in(server: Server, name: str) -> None:

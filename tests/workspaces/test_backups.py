@@ -98,9 +98,10 @@ def user_token(server: Server) -> str:
 
 
 def token_of(server: Server, workspace: str) -> str:
-    """The admin token of a workspace."""
+    """The admin token of a workspace, which leads to no other one."""
     found = server.get("/v0/user/workspaces", token=user_token(server)).json()["workspaces"]
-    return str(next(each["token"] for each in found if each["name"] == workspace))
+    users = str(next(each["token"] for each in found if each["name"] == workspace))
+    return str(server.get("/v0/tokens/workspace admin token", token=users).json()["token"])
 
 
 def content(server: Server, token: str | None = None) -> dict[str, Any]:
