@@ -191,7 +191,7 @@ async def scheduling(call: Call) -> Response:
 
 
 async def share(call: Call) -> Response:
-    """Refused: there is one workspace."""
+    """Refused: a data source belongs to one workspace."""
     require(call.grants.may_administer())
     datasource = call.workspace.datasource(call.name)
     raise InvalidInput(

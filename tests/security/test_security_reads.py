@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from birdhouse.access import jwt
 
 TENANT_A = "tenant = 'a'"
-GENERATED_CASES = 300
+GENERATED_CASES = 1_000
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from tinybird.tb_cli import cli
 def walk(command, names):
     options = {max(each.opts, key=len): [*each.opts, *each.secondary_opts]
                for each in command.params if isinstance(each, click.Option) and not each.hidden}
-    yield [" ".join(names), {"hidden": command.hidden, "is_group": isinstance(command, click.Group), "options": options}]
+    is_group = isinstance(command, click.Group)
+    yield [" ".join(names), {"hidden": command.hidden, "is_group": is_group, "options": options}]
     for name in sorted(getattr(command, "commands", {})):
         yield from walk(command.commands[name], [*names, name])
 
