@@ -170,3 +170,27 @@ def test_a_deleted_workspace_takes_its_branches_along(filled: Tb, server: Server
     filled("workspace", "delete", main, "--user_token", user_token, "--yes")
     assert main not in filled("workspace", "ls")
     assert server.get("/v0/workspace", token=token).status_code == 403
+
+
+def test_a_branch_copies_rows_of_a_data_source_of_main(filled: Tb, server: Server) -> None:
+    main, main_token = current(filled)
+    filled("branch", "create", f"{main}_b")
+    token = current(filled)[1]
+    filled("branch", "datasource", "copy", "visits", "--sql-from-main", "--wait")
+    assert answer(server, filled) == [{"n": 111}]
+    filled("branch", "datasource", "copy", "visits", "--sql", "SELECT day, n FROM main.visits WHERE n = 10", "--wait")
+    assert answer(server, filled) == [{"n": 121}]
+    assert server.get("/v0/pipes/visits_total.json", token=main_token).json()["data"] == [{"n": 111}]
+
+    def refusal(token: str, sql: str, path: str = "/v0/sql_copy") -> str:
+        answer = server.post(path, params={"copy_to": "visits"}, data={"q": sql}, token=token)
+        assert answer.status_code in (400, 403, 404), answer.text
+        return str(answer.json()["error"])
+
+    reads = "SELECT * FROM main.visits"
+    author = server.post("/v0/tokens", params={"name": "author", "scope": "DATASOURCES:CREATE"}, token=token).json()
+    assert "administer" in refusal(author["token"], reads)
+    assert "'main.visits' not found" in refusal(main_token, reads)
+    assert "'main.visits' not found" in refusal(token, f"{reads} FORMAT JSON", "/v0/sql")
+    assert "'other' not found" in refusal(token, "SELECT * FROM main.other")
+    assert refusal(token, f"SELECT * FROM {main}.visits")
