@@ -41,6 +41,8 @@ class JobKind(StrEnum):
     BACKFILL = "backfill"
     BRANCH_DATA = "data_branch"
     """Rows of a workspace come to a branch of it."""
+    REGRESSION = "regression_tests"
+    """Endpoints of a branch are compared with those of its main workspace."""
 
 
 class WaitKind(StrEnum):

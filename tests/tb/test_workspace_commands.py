@@ -149,9 +149,64 @@ def test_a_branch_gets_rows_of_main_later_on(filled: Tb, server: Server) -> None
     assert answer(server, filled) == [{"n": 222}]
 
 
-def test_regression_tests_of_a_branch_name_the_way_around(filled: Tb) -> None:
-    filled("branch", "create", f"{current(filled)[0]}_b")
-    assert "tb push --force" in filled("branch", "regression-tests", "coverage", "--wait", code=1)
+OF_DAY = """\
+NODE total
+SQL >
+    %
+    SELECT sum(n) AS n, toStartOfMonth(day) AS month FROM visits
+    WHERE day >= {{ Date(since, '2024-01-01') }} GROUP BY month ORDER BY month
+
+TYPE ENDPOINT
+"""
+
+
+@pytest.fixture
+def asked(filled: Tb, server: Server) -> Tb:
+    """In a branch of a workspace that has answered requests to the endpoint `by_month`."""
+    main, token = current(filled)
+    filled.write({"pipes/by_month.pipe": OF_DAY})
+    filled("push", "pipes/by_month.pipe")
+    for since in ("2024-01-01", "2024-02-01", "2024-03-01"):
+        assert server.get("/v0/pipes/by_month.json", params={"since": since}, token=token).status_code == 200
+    assert server.get("/v0/pipes/by_month.json", token=token).status_code == 200
+    filled("branch", "create", f"{main}_b", "--all")
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("command", "run"),
+    [
+        (("coverage", "by_month"), 2),
+        (("last", "by_month", "--limit", "3"), 3),
+        (("manual", "by_month", "--since", "2024-02-02"), 1),
+        (("coverage",), 2),
+    ],
+)
+def test_a_branch_like_main_passes_its_regression_tests(asked: Tb, command: tuple[str, ...], run: int) -> None:
+    output = asked("branch", "regression-tests", *command, "--wait")
+    assert f"{run} of {run} requests passed" in output
+
+
+def test_a_changed_endpoint_fails_and_says_where(asked: Tb) -> None:
+    """Rows of main, or those that the branch has: with `--main` what is missing in the branch makes no difference."""
+    asked("datasource", "truncate", "visits", "--yes")
+    output = asked("branch", "regression-tests", "coverage", "by_month", "--wait", code=1)
+    assert "The main workspace answers 3 rows, the branch 0" in output and "since=" in output
+    assert "2 of 2" in asked("branch", "regression-tests", "coverage", "by_month", "--main", "--wait")
+    asked.write({"pipes/by_month.pipe": OF_DAY.replace("sum(n)", "sum(n) * 2")})
+    asked("push", "pipes/by_month.pipe", "--force", "--no-check")
+    output = asked("branch", "regression-tests", "coverage", "by_month", "--main", "--wait", code=1)
+    assert "column 'n'" in output
+    options = ("--no-assert-result", "--main", "--wait")
+    assert "2 of 2" in asked("branch", "regression-tests", "coverage", "by_month", *options)
+
+
+def test_regression_tests_are_read_from_a_file(asked: Tb) -> None:
+    asked.write(
+        {"tests/regression.yaml": "- pipe: 'by_.*'\n  tests:\n    - last:\n        limit: 2\n    - coverage:\n"}
+    )
+    output = asked("branch", "regression-tests", "-f", "tests/regression.yaml", "--wait")
+    assert output.count("2 of 2 requests passed") == 2
 
 
 def test_a_branch_of_a_branch_is_refused(filled: Tb) -> None:
