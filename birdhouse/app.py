@@ -50,6 +50,7 @@ from birdhouse.jobs.populate import PopulateRunner
 from birdhouse.jobs.queue import JobQueue, Runner
 from birdhouse.jobs.records import JobRecords, note_lost_ends
 from birdhouse.jobs.repair import RepairRunner, submit_repairs
+from birdhouse.jobs.replay import ReplayRunner
 from birdhouse.jobs.scheduler import ScheduledKind, Scheduler
 from birdhouse.jobs.sink import SinkRunner, scheduled_sink
 from birdhouse.jobs.sql_copy import SqlCopyRunner
@@ -221,6 +222,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         JobKind.EVOLVE: EvolveRunner(gate, catalog, clock, evolver, limits, recorder.note),
         JobKind.BACKFILL: BackfillRunner(gate, catalog, clock),
         JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
+        JobKind.REPLAY: ReplayRunner(gate, catalog, limits, delivery, clock, recorder.note),
         JobKind.BRANCH_DATA: BringRunner(gate, catalog),
         JobKind.REGRESSION: RegressionRunner(gate, catalog, services, limits),
         JobKind.QUERY: SqlCopyRunner(gate, catalog, services, limits, delivery),

@@ -129,6 +129,19 @@ class Client:
         job: dict[str, Any] = self._json("POST", f"/v0/pipes/{pipe}/nodes/{node['id']}/population", params=given)["job"]
         return job
 
+    def misfits(self, datasource: str) -> list[dict[str, Any]]:
+        """The groups of its quarantine."""
+        found: list[dict[str, Any]] = self._json("GET", self._quarantine(datasource))["groups"]
+        return found
+
+    def replay_quarantine(self, datasource: str) -> dict[str, Any]:
+        """The job."""
+        job: dict[str, Any] = self._json("POST", f"{self._quarantine(datasource)}/replay")["job"]
+        return job
+
+    def _quarantine(self, datasource: str) -> str:
+        return f"/v0/datasources/{quote(datasource, safe='')}/quarantine"
+
     def workspaces(self) -> list[dict[str, Any]]:
         """Those that the token may work with, each with a token of its own."""
         found: list[dict[str, Any]] = self._json("GET", "/v0/user/workspaces")["workspaces"]

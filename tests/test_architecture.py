@@ -23,7 +23,7 @@ BEHIND_ONE_DOOR = {
     "typer": ["cli/"],
     "rich": ["cli/"],
     "sqlfmt": ["language/sql/layout.py"],
-    "yaml": ["cli/testing/"],
+    "yaml": ["cli/testing/", "cli/fixtures.py"],
     "black": ["language/sql/layout.py"],
 }  # fmt: skip
 

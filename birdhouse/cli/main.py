@@ -17,7 +17,21 @@ from birdhouse.cli import output
 from birdhouse.cli.entry import INTERRUPTED
 from birdhouse.errors import BirdhouseError
 
-COMMANDS = ("start", "demo", "deploy", "populate", "fmt", "check", "diff", "test", "evolve", "recreate", "backup")
+COMMANDS = (
+    "start",
+    "demo",
+    "deploy",
+    "populate",
+    "fmt",
+    "check",
+    "diff",
+    "test",
+    "evolve",
+    "recreate",
+    "quarantine",
+    "fixtures",
+    "backup",
+)
 """The modules of `birdhouse.cli` with the commands, in the order of the help: each has a function of its name, or an
 `app` with commands of its own."""
 

@@ -37,6 +37,9 @@ _BROKEN = re.compile(rb"[A-Z_]{5}: |not a valid JSON|Invalid NDJSON|must not be 
 _END_OF_BROKEN = b"\x01\x01\x01"
 """How a quarantine row ends that names no column."""
 _BOOL_BYTES = b"\x00\x01"
+MISFITS_SHARE = 8
+"""With one misfit in so many lines or more, each line is encoded by itself at once."""
+
 _MAYBE_EARLY = re.compile(rb'"(?:19[0-6]|\\u)')
 """A text that may be a moment before 1970. The engine keeps moments from 1900 on."""
 _DATE_TIME64 = re.compile(r"DateTime64(?:\s*\([^()]*\))?|Date32")
@@ -163,12 +166,17 @@ class NdjsonEncoder:
             self._bisect(lines[middle:], out)
 
     def _encode_block(self, body: bytes, lines: int) -> Encoded | None:
-        """None when the block encoder's answer for these lines cannot be believed."""
+        """None when the block encoder's answer for these lines cannot be believed.
+
+        What it keeps of a misfit is not all: of an array the first item, and of null the same as of the text "null".
+        """
         if self._block is None or (len(body) > self._row_bytes_max and lines == 1):
             return None
         encoded = self._block.trusted(body, lines)
-        if encoded is not _MISREAD:
+        if encoded is None or (encoded is not _MISREAD and not encoded.quarantine_rows):
             return encoded
+        if encoded is not _MISREAD and encoded.quarantine_rows * MISFITS_SHARE < lines:
+            return None  # they are found by halves
         out = _Rows()
         for line in body.split(b"\n"):
             out.add(self._encode_exactly(line))

@@ -39,6 +39,7 @@ class JobKind(StrEnum):
     """The result of a SELECT goes into a data source."""
     EVOLVE = "evolve"
     BACKFILL = "backfill"
+    REPLAY = "replay_quarantine"
     BRANCH_DATA = "data_branch"
     """Rows of a workspace come to a branch of it."""
     REGRESSION = "regression_tests"

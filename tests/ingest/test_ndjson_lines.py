@@ -14,6 +14,7 @@ from birdhouse.engine.types import Insert
 from birdhouse.errors import InvalidRows
 from birdhouse.ingest.ndjson import NdjsonEncoder, json_documents
 from birdhouse.ingest.quarantine import reasons
+from birdhouse.ingest.rowbinary import flagged_text
 from birdhouse.language.datafile.model import Column, DefaultKind
 
 PLAIN = [Column("id", "UInt32", "$.id"), Column("v", "String", "$.v")]
@@ -159,3 +160,15 @@ def test_numbers_of_json_documents_stay_as_written() -> None:
 def test_a_broken_document_says_where() -> None:
     with pytest.raises(InvalidRows, match=r"line 2, column 8"):
         json_documents(b'{\n  "id" 1}')
+
+
+def test_a_misfit_keeps_all_of_its_values_as_they_came() -> None:
+    """Whole arrays, and null apart from the text "null"."""
+    columns = [Column("n", "UInt8"), Column("tags", "Array(String)", jsonpath="$.tags[:]"), Column("s", "String")]
+    lines = [b'{"n": 1, "tags": ["a", "b"], "s": "x"}'] * 3 + [b'{"n": null, "tags": ["a", "b"], "s": "null"}'] * 2
+    encoder = NdjsonEncoder(columns)
+    encoded = encoder.encode(b"\n".join(lines))
+    assert (encoded.good_rows, encoded.quarantine_rows) == (3, 2)
+    kept = {"n": None, "tags": '["a","b"]', "s": "null"}
+    values = b"".join(map(flagged_text, (kept[name] for name in encoder.columns)))
+    assert [row.startswith(values) for row, _ in reasons(encoded.quarantine, len(kept))] == [True, True]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from client_commands import note_call
 from flows.flow_server import Server
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -36,8 +37,11 @@ class Tb:
         return outcome.output
 
     def run(self, *arguments: str, typed: str = "") -> Outcome:
-        """Any ending will do; `typed` is what the user answers to prompts."""
-        return self.shell([str(CLIENT), *arguments], typed=typed)
+        """Any ending that is the client's own will do; `typed` is what the user answers to prompts."""
+        outcome = self.shell([str(CLIENT), *arguments], typed=typed)
+        assert "Traceback (most recent call last)" not in outcome.output, outcome.output
+        note_call(arguments, outcome.code)
+        return outcome
 
     def shell(self, command: list[str], typed: str = "") -> Outcome:
         done = subprocess.run(
