@@ -72,6 +72,7 @@ from birdhouse.workspaces.backup import BackupRunner
 from birdhouse.workspaces.bring import BringRunner
 from birdhouse.workspaces.clone import Cloner, CloneRunner
 from birdhouse.workspaces.hosting import Hosting
+from birdhouse.workspaces.regression import RegressionRunner
 from birdhouse.workspaces.restore import RestoreRunner
 
 BACKUPS = "backups"
@@ -223,6 +224,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         JobKind.CLONE: CloneRunner(Cloner(gate, catalog, database, clock, recorder.note), gate, catalog),
         JobKind.REPLAY: ReplayRunner(gate, catalog, limits, delivery, clock, recorder.note),
         JobKind.BRANCH_DATA: BringRunner(gate, catalog),
+        JobKind.REGRESSION: RegressionRunner(gate, catalog, services, limits),
         JobKind.QUERY: SqlCopyRunner(gate, catalog, services, limits, delivery),
         JobKind.SINK: SinkRunner(gate, catalog, services, limits, buckets, settings.exports_directory),
     }

@@ -14,6 +14,7 @@ from birdhouse.errors import Conflict, InvalidInput, InvalidParameter, NotFound
 from birdhouse.jobs.job import JobKind, JobStatus
 from birdhouse.workspaces.bring import bring_payload
 from birdhouse.workspaces.clone import clone_payload
+from birdhouse.workspaces.regression import regression_payload
 from birdhouse.workspaces.snapshot import Data
 
 DATA = {"": Data.NONE, "last_partition": Data.LAST_PARTITION, "all_partitions": Data.ALL}
@@ -75,12 +76,25 @@ async def bring(call: Call) -> Response:
 
 
 async def compare(call: Call) -> Response:
-    """Refused: endpoints of a branch are compared when they are pushed."""
+    """A job of the branch: requests that the main workspace has answered are put to both, and the answers compared.
+
+    The body is a list: `[{"pipe": ".*", "tests": [{"coverage": {}}]}]`; a test is coverage, last or manual.
+    """
+    return await _compare(call, in_main=False)
+
+
+async def compare_in_main(call: Call) -> Response:
+    """The same with the endpoints of the branch on the rows of the main workspace."""
+    return await _compare(call, in_main=True)
+
+
+async def _compare(call: Call, *, in_main: bool) -> Response:
     require(call.grants.may_administer())
-    raise InvalidInput(
-        "The server does not run regression tests by itself",
-        hint="In the branch, `tb push --force` and `tb pipe regression-test` compare endpoints with what was called.",
-    )
+    branch = _found(call)
+    payload = regression_payload(branch, await call.json(), in_main=in_main)
+    await call.parts.recorder.flush()
+    job = await call.parts.jobs.submit(branch.id, JobKind.REGRESSION, payload, asked_by=call.grants.token_name)
+    return json_response({"job": job_json(job, call.base_url)})
 
 
 def _main_id(call: Call) -> str:

@@ -14,6 +14,7 @@ from birdhouse.api.datasource_form import altered, desired, updated
 from birdhouse.api.datasource_json import datasource_list, datasource_of
 from birdhouse.api.job_json import job_json
 from birdhouse.api.responses import json_response, no_content, text_response
+from birdhouse.api.workspaces import visible
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import DataSource
 from birdhouse.deploy.deployer import SERVICE_WORKSPACE
@@ -193,10 +194,12 @@ async def scheduling(call: Call) -> Response:
 async def share(call: Call) -> Response:
     """Refused: a data source belongs to one workspace."""
     require(call.grants.may_administer())
-    datasource = call.workspace.datasource(call.name)
+    origin_id = (await call.form()).get("origin_workspace_id", "")
+    origin = next((each for each in visible(call) if each.id == origin_id), call.workspace)
+    datasource = origin.datasource(call.name)
     raise InvalidInput(
         f"The Data Source '{datasource.name}' cannot be shared: sharing between workspaces is not available.",
-        hint="Remove SHARED_WITH, or push the data source to the other workspace too.",
+        hint="Remove SHARED_WITH. `birdhouse backup clone` gives another workspace its rows.",
     )
 
 

@@ -140,7 +140,7 @@ ROUTES: Sequence[Route] = [
     Route("/v0/environments/{name}", to(branches.delete), methods=["DELETE"]),
     Route("/v0/environments/{name}/data", to(branches.bring), methods=["POST"]),
     Route("/v0/environments/{name}/regression", to(branches.compare), methods=["POST"]),
-    Route("/v0/environments/{name}/regression/main", to(branches.compare), methods=["POST"]),
+    Route("/v0/environments/{name}/regression/main", to(branches.compare_in_main), methods=["POST"]),
     Route("/v0/workspaces/{name}/clone", to(backups.clone), methods=["POST"]),
     # Backups
     Route("/v0/backups", to(backups.index), methods=["GET"]),

@@ -30,13 +30,17 @@ async def _select(call: Call, values: Mapping[str, str]) -> Answer | StreamedAns
 
 
 async def copy(call: Call) -> Response:
-    """Adds the result of a SELECT, the body or `q`, to the data source `copy_to`, as a job."""
+    """Adds the result of a SELECT, the body or `q`, to the data source `copy_to`, as a job.
+
+    In a branch, `main.NAME` is a data source of the main workspace.
+    """
     target = call.workspace.datasource(required(call.text("copy_to"), "copy_to"))
     require(call.grants.may_append(target))
     values = await _parameters(call)
     required(values.get("q"), "q")
     request = query_request({name: value for name, value in values.items() if name != "copy_to"})
-    select = call.parts.runner.readable(call.workspace, call.grants, request)
+    main = call.parts.catalog.main_of(call.workspace)
+    select = call.parts.runner.readable(call.workspace, call.grants, request, main=main)
     payload = sql_copy_payload(target, select)
     job = await call.parts.jobs.submit(call.workspace.id, JobKind.QUERY, payload, asked_by=call.grants.token_name)
     return json_response({"job": job_json(job, call.base_url)})

@@ -59,6 +59,10 @@ class Catalog:
     def named(self, name: str) -> Workspace | None:
         return self._named.get(name)
 
+    def main_of(self, workspace: Workspace) -> Workspace | None:
+        """What it is a branch of."""
+        return self._workspaces.get(workspace.main_id) if workspace.main_id is not None else None
+
     def branches(self, workspace_id: str) -> list[Workspace]:
         return [each for each in self._workspaces.values() if each.main_id == workspace_id]
 

@@ -15,6 +15,9 @@ from birdhouse.errors import NotFound
 SERVICE_DATABASE = "tinybird"
 """The namespace of the service data sources, as users write it: `tinybird.pipe_stats_rt`."""
 
+MAIN_DATABASE = "main"
+"""The namespace of the main workspace's data sources, as the user of a branch writes it: `main.page_views`."""
+
 
 @dataclass(frozen=True)
 class Workspace:

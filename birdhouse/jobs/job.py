@@ -42,6 +42,8 @@ class JobKind(StrEnum):
     REPLAY = "replay_quarantine"
     BRANCH_DATA = "data_branch"
     """Rows of a workspace come to a branch of it."""
+    REGRESSION = "regression_tests"
+    """Endpoints of a branch are compared with those of its main workspace."""
 
 
 class WaitKind(StrEnum):

@@ -55,7 +55,13 @@ class SqlCopyRunner:
         target = workspace.datasource(payload["datasource"]["id"]).table
         staging = self._staging(workspace, run.job)
         if not has_gathered(run):
-            composer = Composer(workspace, payload["parameters"], services=self._services(), filters=payload["filters"])
+            composer = Composer(
+                workspace,
+                payload["parameters"],
+                services=self._services(),
+                filters=payload["filters"],
+                main=self._catalog.main_of(workspace),
+            )
             composed = composer.select(payload["query"])
             staging.parameters = composed.query_parameters
             await staging.gather(run, await staging.matched_columns(target, composed.sql), composed.sql)

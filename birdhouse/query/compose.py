@@ -9,7 +9,7 @@ from functools import lru_cache
 from secrets import token_hex
 
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
-from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
+from birdhouse.catalog.workspace import MAIN_DATABASE, SERVICE_DATABASE, Workspace
 from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError, MissingScope, SqlError, TemplateError
 from birdhouse.language.datafile.model import Node
@@ -57,7 +57,7 @@ class Composer:
     filtered subquery. `secrets` are those that a SELECT from outside may use; nodes use the workspace's.
     `table_functions` are those that its nodes may use. `check` renders templates with stand-ins for missing values,
     as a push does. With `slots` the composed SQL still has to be filled. `stand_ins` are put in place of nodes, by the
-    names of pipe and node.
+    names of pipe and node. `main` is the workspace whose data sources a SELECT from outside reads as `main.NAME`.
     """
 
     def __init__(
@@ -72,9 +72,11 @@ class Composer:
         check: bool = False,
         slots: Slots | None = None,
         stand_ins: Mapping[tuple[str, str], str] | None = None,
+        main: Workspace | None = None,
     ) -> None:
         self._workspace = workspace
         self._services = services
+        self._main = main
         self._parameters = parameters
         self._filters = filters or {}
         self._secrets = secrets or {}
@@ -167,6 +169,8 @@ class Composer:
             return rows_of_workspace(self._services, ref.name, self._workspace.id)
         if ref.database == ORGANIZATION_DATABASE:
             return self._organization(ref.name, is_node=pipe is not None and result_of is None)
+        if ref.database == MAIN_DATABASE and self._main is not None and pipe is None:
+            return self._main.datasource(ref.name).table
         name = f"{ref.database}.{ref.name}" if ref.database else ref.name
         if result_of is not None and name == RESULT_OF_PIPE:
             return self._result(result_of)

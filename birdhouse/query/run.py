@@ -12,7 +12,7 @@ import orjson
 
 from birdhouse.access.check import Grants, require
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
-from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
+from birdhouse.catalog.workspace import MAIN_DATABASE, SERVICE_DATABASE, Workspace
 from birdhouse.engine.protocol import Engine
 from birdhouse.engine.types import Limits, Query
 from birdhouse.errors import MissingScope, NotFound, SqlError, TooLarge
@@ -114,15 +114,20 @@ class QueryRunner:
         composed = composer.select(text, result_of=result_of)
         return await self._run(workspace, composed, sql_format(format_name), request, result_of)
 
-    def readable(self, workspace: Workspace, grants: Grants, request: Request) -> ReadableSelect:
-        """`request.q` for a job that runs it later. Raises what running it now would, as far as that can be told."""
+    def readable(
+        self, workspace: Workspace, grants: Grants, request: Request, *, main: Workspace | None = None
+    ) -> ReadableSelect:
+        """`request.q` for a job that runs it later. Raises what running it now would, as far as that can be told.
+
+        In a branch of `main`, its admin may read `main.NAME`.
+        """
         filters = row_filters(workspace, grants)
         composer = Composer(workspace, request.parameters, services=self._services(), filters=filters)
         text, format_name = split_format(composer.rendered(self._limited(request.q or "")))
         if format_name is not None:
             raise SqlError("FORMAT cannot be used here.")
-        parameters = {**request.parameters, **self._require_reads(workspace, grants, text, None)}
-        Composer(workspace, parameters, services=self._services(), filters=filters).select(text)
+        parameters = {**request.parameters, **self._require_reads(workspace, grants, text, None, main)}
+        Composer(workspace, parameters, services=self._services(), filters=filters, main=main).select(text)
         return ReadableSelect(text, parameters, filters)
 
     def _limited(self, sql: str) -> str:
@@ -136,7 +141,12 @@ class QueryRunner:
         self._require_reads(workspace, grants, f"SELECT ({condition}\n)", None)
 
     def _require_reads(
-        self, workspace: Workspace, grants: Grants, sql: str, result_of: Pipe | None
+        self,
+        workspace: Workspace,
+        grants: Grants,
+        sql: str,
+        result_of: Pipe | None,
+        main: Workspace | None = None,
     ) -> Mapping[str, str]:
         """Every table the caller wrote must be one its token may read. What pipes read below is theirs.
 
@@ -149,6 +159,8 @@ class QueryRunner:
                 require(grants.may_read_all())
             elif ref.database == ORGANIZATION_DATABASE:
                 require(grants.may_read_organization())
+            elif ref.database == MAIN_DATABASE and main is not None:
+                require(grants.may_administer())
             elif ref.database == "system" and ref.name in SYSTEM_TABLES_ALLOWED:
                 continue
             elif result_of is not None and (name == RESULT_OF_PIPE or result_of.definition.node(name)):

@@ -86,7 +86,6 @@ def test_lists_of_what_the_server_does_not_have_are_empty(server: Server) -> Non
 @pytest.mark.parametrize(
     ("method", "path", "reason"),
     [
-        ("POST", "/v0/environments/b/regression/main", "tb push --force"),
         ("POST", "/v0/workspaces?name=w&starter_kit=web", "user token"),
         ("POST", "/v0/workspaces/local/releases/?commit=abc", "no releases"),
         ("GET", "/v0/workspaces/local/releases/oldest-rollback", "no releases"),
@@ -129,6 +128,45 @@ def test_a_wrong_change_of_workspaces_is_refused_with_the_reason(
     answer = server.request(method, path, token=user_token)
     assert (answer.status_code, reason in answer.json()["error"]) == (status, True), answer.text
     assert server.get("/v0/user/workspaces", token=user_token).json() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({}, "are a list"),
+        ([{"pipe": 1}], "regular expression"),
+        ([{"pipe": "x", "tests": [{"none": {}}]}], "no test 'none'"),
+        ([{"pipe": "x", "tests": [{"last": {"limit": 0}}]}], "from 1 to 100"),
+        ([{"pipe": "x", "tests": [{"last": {"config": {"assert_all": True}}}]}], "no option 'assert_all'"),
+        ([{"pipe": "x", "tests": [{"last": {"config": {"failfast": 3}}}]}], "not a flag"),
+        ([{"pipe": "x", "tests": [{"manual": {"params": ["x"]}}]}], "'params'"),
+    ],
+)
+def test_wrong_regression_tests_are_refused(server: Server, name: str, content: object, reason: str) -> None:
+    name = name[-60:].lstrip("0123456789")
+    assert server.post("/v0/environments", params={"name": name}).is_success
+    answer = server.post(f"/v0/environments/{name}/regression", json=content)
+    assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
+    assert server.delete(f"/v0/environments/{name}").status_code == 204
+
+
+@pytest.mark.parametrize(("pattern", "status"), [("(", "error"), ("nothing", "done"), ("(a+)+$", "done")])
+def test_endpoints_to_compare_are_named_by_a_pattern(server: Server, name: str, pattern: str, status: str) -> None:
+    server.deploy({f"pipes/{name}.pipe": "NODE one\nSQL >\n    SELECT 1 AS n\n\nTYPE ENDPOINT\n"})
+    branch = name[-60:].lstrip("0123456789")
+    assert server.post("/v0/environments", params={"name": branch}).is_success
+    token = branch_token(server, branch)
+    tests = [{"pipe": pattern, "tests": [{"last": None}]}]
+    job = server.post(f"/v0/environments/{branch}/regression", json=tests, token=token).json()["job"]
+    while (found := server.get(f"/v0/jobs/{job['id']}", token=token).json())["status"] in ("waiting", "working"):
+        time.sleep(0.05)
+    assert (found["status"], found.get("progress", [])) == (status, []), found
+    assert server.delete(f"/v0/environments/{branch}").status_code == 204
+
+
+def branch_token(server: Server, name: str) -> str:
+    listed = server.get("/v0/user/workspaces").json()["workspaces"]
+    return next(str(each["token"]) for each in listed if each["name"] == name)
 
 
 def test_each_token_is_told_the_workspaces_that_it_may_go_on_to(server: Server, name: str) -> None:

@@ -73,6 +73,17 @@ def test_a_workspace_needs_the_user_token_and_a_name_of_its_own(tb: Tb, server: 
     assert "starts with" in tb("workspace", "delete", "local", "--user_token", user_token, "--yes", code=1)
 
 
+def test_what_a_workspace_cannot_be_made_of_is_said(filled: Tb, user_token: str) -> None:
+    """A fork would share data sources, and a starter kit would come from elsewhere."""
+    name, user = f"{current(filled)[0]}_fork", ("--user_token", user_token)
+    forked = filled.run("workspace", "create", name, "--fork", *user)
+    kit = filled.run("workspace", "create", f"{name}_kit", "--starter_kit", "web-analytics", *user)
+    shared = filled.run("datasource", "share", "visits", "local", *user, "--yes")
+    assert "cannot be shared" in forked.output and "cannot be shared" in shared.output
+    assert [each for each in (forked, kit, shared) if "Traceback" in each.output] == []
+    assert f"{name}_kit" not in filled("workspace", "ls")
+
+
 def test_members_are_added_listed_changed_and_removed(tb: Tb, server: Server, user_token: str) -> None:
     """Each has a token of the name `member EMAIL`, which may what the role says."""
     name, user = "ann@example.com", ("--user_token", user_token)
@@ -149,9 +160,64 @@ def test_a_branch_gets_rows_of_main_later_on(filled: Tb, server: Server) -> None
     assert answer(server, filled) == [{"n": 222}]
 
 
-def test_regression_tests_of_a_branch_name_the_way_around(filled: Tb) -> None:
-    filled("branch", "create", f"{current(filled)[0]}_b")
-    assert "tb push --force" in filled("branch", "regression-tests", "coverage", "--wait", code=1)
+OF_DAY = """\
+NODE total
+SQL >
+    %
+    SELECT sum(n) AS n, toStartOfMonth(day) AS month FROM visits
+    WHERE day >= {{ Date(since, '2024-01-01') }} GROUP BY month ORDER BY month
+
+TYPE ENDPOINT
+"""
+
+
+@pytest.fixture
+def asked(filled: Tb, server: Server) -> Tb:
+    """In a branch of a workspace that has answered requests to the endpoint `by_month`."""
+    main, token = current(filled)
+    filled.write({"pipes/by_month.pipe": OF_DAY})
+    filled("push", "pipes/by_month.pipe")
+    for since in ("2024-01-01", "2024-02-01", "2024-03-01"):
+        assert server.get("/v0/pipes/by_month.json", params={"since": since}, token=token).status_code == 200
+    assert server.get("/v0/pipes/by_month.json", token=token).status_code == 200
+    filled("branch", "create", f"{main}_b", "--all")
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("command", "run"),
+    [
+        (("coverage", "by_month"), 2),
+        (("last", "by_month", "--limit", "3"), 3),
+        (("manual", "by_month", "--since", "2024-02-02"), 1),
+        (("coverage",), 2),
+    ],
+)
+def test_a_branch_like_main_passes_its_regression_tests(asked: Tb, command: tuple[str, ...], run: int) -> None:
+    output = asked("branch", "regression-tests", *command, "--wait")
+    assert f"{run} of {run} requests passed" in output
+
+
+def test_a_changed_endpoint_fails_and_says_where(asked: Tb) -> None:
+    """Rows of main, or those that the branch has: with `--main` what is missing in the branch makes no difference."""
+    asked("datasource", "truncate", "visits", "--yes")
+    output = asked("branch", "regression-tests", "coverage", "by_month", "--wait", code=1)
+    assert "The main workspace answers 3 rows, the branch 0" in output and "since=" in output
+    assert "2 of 2" in asked("branch", "regression-tests", "coverage", "by_month", "--main", "--wait")
+    asked.write({"pipes/by_month.pipe": OF_DAY.replace("sum(n)", "sum(n) * 2")})
+    asked("push", "pipes/by_month.pipe", "--force", "--no-check")
+    output = asked("branch", "regression-tests", "coverage", "by_month", "--main", "--wait", code=1)
+    assert "column 'n'" in output
+    options = ("--no-assert-result", "--main", "--wait")
+    assert "2 of 2" in asked("branch", "regression-tests", "coverage", "by_month", *options)
+
+
+def test_regression_tests_are_read_from_a_file(asked: Tb) -> None:
+    asked.write(
+        {"tests/regression.yaml": "- pipe: 'by_.*'\n  tests:\n    - last:\n        limit: 2\n    - coverage:\n"}
+    )
+    output = asked("branch", "regression-tests", "-f", "tests/regression.yaml", "--wait")
+    assert output.count("2 of 2 requests passed") == 2
 
 
 def test_a_branch_of_a_branch_is_refused(filled: Tb) -> None:
@@ -170,3 +236,27 @@ def test_a_deleted_workspace_takes_its_branches_along(filled: Tb, server: Server
     filled("workspace", "delete", main, "--user_token", user_token, "--yes")
     assert main not in filled("workspace", "ls")
     assert server.get("/v0/workspace", token=token).status_code == 403
+
+
+def test_a_branch_copies_rows_of_a_data_source_of_main(filled: Tb, server: Server) -> None:
+    main, main_token = current(filled)
+    filled("branch", "create", f"{main}_b")
+    token = current(filled)[1]
+    filled("branch", "datasource", "copy", "visits", "--sql-from-main", "--wait")
+    assert answer(server, filled) == [{"n": 111}]
+    filled("branch", "datasource", "copy", "visits", "--sql", "SELECT day, n FROM main.visits WHERE n = 10", "--wait")
+    assert answer(server, filled) == [{"n": 121}]
+    assert server.get("/v0/pipes/visits_total.json", token=main_token).json()["data"] == [{"n": 111}]
+
+    def refusal(token: str, sql: str, path: str = "/v0/sql_copy") -> str:
+        answer = server.post(path, params={"copy_to": "visits"}, data={"q": sql}, token=token)
+        assert answer.status_code in (400, 403, 404), answer.text
+        return str(answer.json()["error"])
+
+    reads = "SELECT * FROM main.visits"
+    author = server.post("/v0/tokens", params={"name": "author", "scope": "DATASOURCES:CREATE"}, token=token).json()
+    assert "administer" in refusal(author["token"], reads)
+    assert "'main.visits' not found" in refusal(main_token, reads)
+    assert "'main.visits' not found" in refusal(token, f"{reads} FORMAT JSON", "/v0/sql")
+    assert "'other' not found" in refusal(token, "SELECT * FROM main.other")
+    assert refusal(token, f"SELECT * FROM {main}.visits")

@@ -282,7 +282,14 @@ def test_rows_that_a_view_missed_come_along_and_reach_it_there(server: Server) -
 def repaired(server: Server, token: str) -> None:
     """Waits until the view has all that it had missed."""
     deadline = time.monotonic() + 60.0
-    while server.get("/v0/pipes/strict_mv", token=token).json()["missed_rows"]:
+
+    def is_repaired() -> bool:
+        # A listing of the engine's tables leaves out one that is renamed meanwhile, so the count alone does not tell.
+        jobs = server.get("/v0/jobs", params={"kind": "repairview"}, token=token).json()["jobs"]
+        missed = server.get("/v0/pipes/strict_mv", token=token).json()["missed_rows"]
+        return not missed and {job["status"] for job in jobs} == {"done"}
+
+    while not is_repaired():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
