@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client_commands import note_call
 from flows.flow_server import Server
+
+from docs.client_commands import note_call
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CLIENT = REPOSITORY / ".tb-venv" / "bin" / "tb"

@@ -13,7 +13,7 @@ from pathlib import Path
 CALLS_VARIABLE = "BIRDHOUSE_TB_CALLS"
 """A file to which each call of the client in a test adds a line, for `docs/tb_table.py`."""
 
-PYTHON = Path(__file__).parent.parent.parent / ".tb-venv" / "bin" / "python"
+PYTHON = Path(__file__).parent.parent / ".tb-venv" / "bin" / "python"
 WALK = """
 import json, click
 from tinybird.tb_cli import cli
@@ -49,6 +49,11 @@ def client_commands() -> Mapping[str, ClientCommand]:
         name: ClientCommand(name, each["hidden"], each["is_group"], each["options"])
         for name, each in json.loads(found.stdout).items()
     }
+
+
+def client_version() -> str:
+    code = "from importlib.metadata import version; print(version('tinybird-cli'))"
+    return subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def used(arguments: Sequence[str]) -> tuple[str, list[str]]:
