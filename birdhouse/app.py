@@ -26,6 +26,7 @@ from birdhouse.deploy.evolve import Evolver
 from birdhouse.deploy.evolve_job import EvolveRunner
 from birdhouse.deploy.project import deploy_project
 from birdhouse.deploy.reconcile import drop_scratch_databases, reconcile
+from birdhouse.deploy.releases import Releases
 from birdhouse.deploy.switch import put_back_interrupted
 from birdhouse.engine.chdb import ChdbConfig
 from birdhouse.engine.connect import open_engine
@@ -236,6 +237,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         kept_hours=settings.jobs_kept_hours,
         observe=JobRecords(recorder.note).observe,
     )
+    tags = Tags(database)
     scheduled = {
         NodeKind.COPY: ScheduledKind(JobKind.COPY, scheduled_copy),
         NodeKind.SINK: ScheduledKind(JobKind.SINK, scheduled_sink),
@@ -246,7 +248,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         engine=engine,
         database=database,
         catalog=catalog,
-        tags=Tags(database),
+        tags=tags,
         connections=connections,
         buckets=buckets,
         variables=Variables(database, catalog, cipher, clock),
@@ -267,6 +269,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
         layouts=gate.layouts,
         evolver=evolver,
         backfills=Backfills(engine, catalog, deployer, limits),
+        releases=Releases(database, catalog, deployer, tokens, tags, clock),
         hosting=Hosting(gate, catalog, tokens, jobs, clock, recorder.note),
     )
 

@@ -25,12 +25,9 @@ REFUSED: Mapping[str, str] = {
     "datasource share": "push the data source to the other workspace, or `birdhouse backup clone`",
     "datasource unshare": "nothing is shared",
     "datasource sync": "imports on a schedule are not connected: append files or URLs",
-    "release create": "every push takes effect at once",
+    "release create": "every push takes effect at once: use a branch",
     "release preview": "use a branch",
     "release promote": "use a branch, then deploy",
-    "release rollback": "deploy the commit of before",
-    "release rm": "there are none",
-    "deploy": "`birdhouse deploy`, or `tb push --only-changes`",
 }
 """What the server answers with an error that names the alternative, and this alternative."""
 LOCAL: Mapping[str, str] = {

@@ -14,6 +14,7 @@ from birdhouse.clock import Clock
 from birdhouse.deploy.backfill import Backfills
 from birdhouse.deploy.deployer import Deployer
 from birdhouse.deploy.evolve import Evolver
+from birdhouse.deploy.releases import Releases
 from birdhouse.engine.protocol import Engine
 from birdhouse.ingest.batch import Batches
 from birdhouse.ingest.events import Events
@@ -62,3 +63,4 @@ class Parts:
     evolver: Evolver
     backfills: Backfills
     hosting: Hosting
+    releases: Releases

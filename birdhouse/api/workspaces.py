@@ -8,7 +8,6 @@ from uuid import NAMESPACE_URL, uuid5
 
 from starlette.responses import Response
 
-from birdhouse.access.check import require
 from birdhouse.access.members import members_of
 from birdhouse.access.store import LOCAL_EMAIL, TokenOrigin
 from birdhouse.api.auth import token_of
@@ -140,26 +139,12 @@ async def templates(call: Call) -> Response:
     return json_response({"templates": []})
 
 
-async def releases(call: Call) -> Response:
-    """An empty list."""
-    _require_own(call)
-    return json_response({"releases": []})
-
-
-async def refuse_release(call: Call) -> Response:
-    """Refused: there are no releases."""
-    require(call.grants.may_administer())
-    raise InvalidInput(
-        "This server keeps no releases of a workspace",
-        hint="Deploy the project with `tb push --force` or `birdhouse deploy`; every push takes effect at once.",
-    )
-
-
 async def workspace_json(call: Call, workspace: Workspace) -> dict[str, Any]:
     """`token` is what the caller may go on working with: never more than the token it already has."""
     grants = call.grants
     text, created_at = await _token_for(call, workspace)
     role = "admin" if grants.is_admin else "guest"
+    live = await call.parts.releases.live(workspace.id)
     content = {
         "id": workspace.id,
         "name": workspace.name,
@@ -169,7 +154,7 @@ async def workspace_json(call: Call, workspace: Workspace) -> dict[str, Any]:
         "created_at": wire_time(created_at),
         "is_branch": workspace.main_id is not None,
         "main": workspace.main_id,
-        "release": None,
+        "release": {"semver": live.semver, "commit": live.commit} if live else None,
         "rate_limits": {},
     }
     if call.flag("with_members_and_owner", default=True):

@@ -40,7 +40,7 @@ WORKSPACES = "workspaces"
 TOKENS = "tokens"
 OF_THE_SERVER = frozenset({"jobs", "service_state"})
 """Tables that do not go with a workspace: what its jobs were, and what the server notes about itself."""
-AS_WRITTEN = frozenset({"datafile"})
+AS_WRITTEN = frozenset({"datafile", "datafiles"})
 """Columns whose text is a user's; whatever in it looks like an identifier stays."""
 
 _IDENTIFIER = re.compile(r"[tw]_[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

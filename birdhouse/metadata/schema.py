@@ -210,6 +210,20 @@ variables = Table(
 )
 """`value` is encrypted. `edited_by` is the name of the token that set it last."""
 
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workspace_id", Text, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    Column("semver", Text, nullable=False),
+    Column("commit", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("datafiles", Json, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Index("releases_of_workspace", "workspace_id", "created_at"),
+)
+"""Which commit of a project a workspace has, and had, with the datafiles of the time."""
+
 service_state = Table(
     "service_state",
     metadata,

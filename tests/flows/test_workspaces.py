@@ -87,9 +87,8 @@ def test_lists_of_what_the_server_does_not_have_are_empty(server: Server) -> Non
     ("method", "path", "reason"),
     [
         ("POST", "/v0/workspaces?name=w&starter_kit=web", "user token"),
-        ("POST", "/v0/workspaces/local/releases/?commit=abc", "no releases"),
-        ("GET", "/v0/workspaces/local/releases/oldest-rollback", "no releases"),
-        ("PUT", "/v0/workspaces/local/releases/0.0.0?status=live", "no releases"),
+        ("POST", "/v0/workspaces/local/releases/?commit=abc&semver=1.0.0", "branch"),
+        ("PUT", "/v0/workspaces/local/releases/0.0.0?status=live", "every push takes effect"),
     ],
 )
 def test_what_the_server_cannot_do_is_said_with_the_way_around(

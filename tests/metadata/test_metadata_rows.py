@@ -14,6 +14,8 @@ from birdhouse.access.scopes import Scope, ScopeType
 from birdhouse.access.store import TokenStore
 from birdhouse.catalog.catalog import Catalog
 from birdhouse.catalog.connections.connections import Connections
+from birdhouse.catalog.releases.release import Release, ReleaseStatus
+from birdhouse.catalog.releases.store import add as add_release
 from birdhouse.catalog.tags import Tags
 from birdhouse.catalog.variables.variables import Variables
 from birdhouse.catalog.workspace import Workspace
@@ -26,6 +28,7 @@ from birdhouse.jobs.store import save_progress
 from birdhouse.metadata import rows as module
 from birdhouse.metadata.cipher import Cipher
 from birdhouse.metadata.database import Database
+from birdhouse.metadata.identifiers import new_id
 from birdhouse.metadata.migrate import migrate
 from birdhouse.metadata.migrations import MIGRATIONS, Migration
 from birdhouse.metadata.rows import OF_THE_SERVER, Rows, export_rows, new_names, owned_tables, renamed, upgraded
@@ -68,6 +71,9 @@ class Server:
         total = self.catalog.workspace(before.id).pipe("total").id
         schedule = Progress(NOW, begun={total: NOW})
         await self.database.run(lambda connection: save_progress(connection, total, schedule))
+        files = {"datasources/events.datasource": EVENTS}
+        release = Release(new_id(), "0.0.0", "abc", ReleaseStatus.LIVE, NOW, files)
+        await self.database.run(lambda connection: add_release(connection, before.id, release))
         return self.catalog.workspace(before.id)
 
     async def rows(self, workspace: Workspace) -> Rows:
@@ -99,7 +105,7 @@ async def test_the_rows_of_a_workspace_are_all_that_is_about_it_and_nothing_else
     rows, others = await server.rows(first), await server.rows(second)
     assert {name for name, each in rows.items() if each} == {
         "workspaces", "resources", "nodes", "tokens", "token_scopes", "tags", "tag_resources", "connections",
-        "variables", "schedules",
+        "variables", "schedules", "releases",
     } == {table.name for table in owned_tables()}  # fmt: skip
     assert {name: len(each) for name, each in rows.items()} == {name: len(each) for name, each in others.items()}
     assert not {str(row) for each in rows.values() for row in each} & {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from birdhouse.metadata.migrations import m0001_initial, m0002_schedules, m0003_connections
+from birdhouse.metadata.migrations import m0001_initial, m0002_schedules, m0003_connections, m0004_releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,4 +20,5 @@ MIGRATIONS = (
     Migration(m0001_initial.NUMBER, m0001_initial.STATEMENTS),
     Migration(m0002_schedules.NUMBER, m0002_schedules.STATEMENTS),
     Migration(m0003_connections.NUMBER, m0003_connections.STATEMENTS),
+    Migration(m0004_releases.NUMBER, m0004_releases.STATEMENTS),
 )

@@ -1,0 +1,1 @@
+"""Releases: which commit of a project a workspace has, and had."""

@@ -1,0 +1,100 @@
+"""Deployments from git with the official client: what was committed since the last one, and back again."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from flows.flow_server import Server
+from tb_client import Tb
+
+PROJECT = {
+    "datasources/visits.datasource": (
+        'SCHEMA >\n    `n` UInt32 `json:$.n`\n\nENGINE "MergeTree"\nENGINE_SORTING_KEY "n"\n'
+    ),
+    "pipes/total.pipe": "NODE sums\nSQL >\n    SELECT sum(n) AS n FROM visits\n\nTYPE ENDPOINT\n",
+    ".gitignore": ".tinyb\n.diff_tmp\n",
+}
+
+
+def git(tb: Tb, *arguments: str) -> str:
+    who = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "init.defaultBranch=main")
+    done = subprocess.run(["git", *who, *arguments], cwd=tb.folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(tb: Tb, files: dict[str, str], text: str) -> str:
+    tb.write(files)
+    git(tb, "add", "--all")
+    git(tb, "commit", "--quiet", "--message", text)
+    return git(tb, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def project(signed_out_tb: Tb, empty_server: Server) -> Tb:
+    """A repository whose first commit is deployed."""
+    tb = signed_out_tb
+    git(tb, "init", "--quiet")
+    commit(tb, PROJECT, "first")
+    tb("auth", "--host", empty_server.url, "--token", empty_server.admin_token)
+    tb("push")
+    tb("init", "--override-commit", git(tb, "rev-parse", "HEAD"), typed="y\n")
+    empty_server.post("/v0/events", params={"name": "visits", "wait": "true"}, content='{"n": 1}\n{"n": 2}')
+    return tb
+
+
+def total(server: Server) -> int:
+    return int(server.get("/v0/pipes/total.json").json()["data"][0]["n"])
+
+
+def releases(server: Server) -> list[tuple[str, str]]:
+    workspace = server.get("/v0/workspace").json()["id"]
+    found = server.get(f"/v0/workspaces/{workspace}/releases").json()["releases"]
+    return [(each["commit"], each["status"]) for each in found]
+
+
+def test_what_was_committed_since_the_last_deployment_is_deployed_and_taken_back(
+    project: Tb, empty_server: Server
+) -> None:
+    first = git(project, "rev-parse", "HEAD")
+    assert releases(empty_server) == [(first, "live")]
+    changed = PROJECT["pipes/total.pipe"].replace("sum(n)", "max(n)")
+    second = commit(project, {"pipes/total.pipe": changed}, "second")
+    assert "total" in project("deploy", "--dry-run")
+    assert total(empty_server) == 3
+    project("deploy", "--yes")
+    assert total(empty_server) == 2
+    assert releases(empty_server) == [(second, "live"), (first, "rollback")]
+    assert second[:5] in project("release", "ls")
+    project("release", "rollback", "--yes")
+    assert total(empty_server) == 3
+    assert releases(empty_server) == [(second, "rollback"), (first, "live")]
+
+
+def test_a_deleted_file_is_deleted_and_one_that_is_wrong_changes_no_release(project: Tb, empty_server: Server) -> None:
+    before = releases(empty_server)
+    commit(project, {"pipes/total.pipe": PROJECT["pipes/total.pipe"].replace("visits", "nowhere")}, "wrong")
+    assert "nowhere" in project("deploy", "--yes", code=1)
+    assert (releases(empty_server), total(empty_server)) == (before, 3)
+    git(project, "rm", "--quiet", "pipes/total.pipe")
+    git(project, "commit", "--quiet", "--message", "gone")
+    project("deploy", "--yes")
+    assert empty_server.get("/v0/pipes/total").status_code == 404
+
+
+def test_releases_that_are_tried_beside_the_live_one_are_refused_with_the_way_around(
+    project: Tb, empty_server: Server
+) -> None:
+    refused = project("release", "create", "--semver", "1.0.0", code=1)
+    assert "branch" in refused
+    for command in ("preview", "promote"):
+        assert project.run("release", command, "--semver", "0.0.0").code == 1
+    assert "live" in project("release", "rm", "--semver", "0.0.0", "--yes", code=1)
+    assert "roll back to" in project("release", "rollback", "--yes", code=1)
+
+
+def test_a_workspace_without_a_release_is_told_to_begin(signed_out_tb: Tb, empty_server: Server) -> None:
+    git(signed_out_tb, "init", "--quiet")
+    commit(signed_out_tb, PROJECT, "first")
+    signed_out_tb("auth", "--host", empty_server.url, "--token", empty_server.admin_token)
+    assert "tb init" in signed_out_tb("deploy", code=1)
