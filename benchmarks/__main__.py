@@ -20,6 +20,7 @@ NAMES = (
     "streaming_memory",
     "start_time",
     "deploy_insights",
+    "project_commands",
     "git_import",
     "bucket_refresh",
     "copy_rows",
