@@ -40,7 +40,8 @@ def signed_out_tb(tmp_path: Path) -> Tb:
         "TB_VERSION_WARNING": "0",
         "TB_CLI_TELEMETRY_OPTOUT": "1",
     }
-    return Tb(folder, environment)
+    client = Tb(folder, environment)
+    return client.with_lru() if os.environ.get("BIRDHOUSE_TB_WITH_LRU") else client
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from docs.client_commands import note_call
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CLIENT = REPOSITORY / ".tb-venv" / "bin" / "tb"
+WITH_LRU = REPOSITORY / ".tb-venv" / "with-lru"
+"""The package `lru-dict`, which the client does not ask for: with it the client parses SQL itself."""
 COMMAND_SECONDS_MAX = 300.0
 
 
@@ -64,6 +66,11 @@ class Tb:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
+
+    def with_lru(self) -> Tb:
+        """The same client with the optional package."""
+        assert (WITH_LRU / "lru").is_dir(), "`make test` installs it"
+        return Tb(self.folder, {**self.environment, "PYTHONPATH": str(WITH_LRU)})
 
     def signed_in(self, server: Server) -> Tb:
         """The same client for another server."""

@@ -17,10 +17,11 @@ from tb_client import REPOSITORY, Tb
 INSIGHTS = REPOSITORY / "insights"
 
 
-@pytest.fixture
-def project_tb(signed_out_tb: Tb, empty_server: Server) -> Tb:
+@pytest.fixture(params=[False, True], ids=["plain", "with-lru"])
+def project_tb(request: pytest.FixtureRequest, signed_out_tb: Tb, empty_server: Server) -> Tb:
     """The client in the sample project, pushed to a server of its own, with rows."""
     tb = signed_out_tb.signed_in(empty_server)
+    tb = tb.with_lru() if request.param else tb
     tb.write(PROJECT | {"rows.ndjson": ROWS})
     return tb
 
