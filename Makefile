@@ -12,6 +12,7 @@ REPO ?= .
 VENV := .venv
 TB_VENV := .tb-venv
 BIN := $(VENV)/bin
+WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test conformance lint bench torture docs clean
 
@@ -19,11 +20,11 @@ demo: $(VENV)/installed
 	$(BIN)/birdhouse demo --repo "$(REPO)" $(if $(SIMULATE),--simulate 200000) $(DEMO_ARGS)
 
 test: $(VENV)/installed-dev $(TB_VENV)/installed
-	$(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -q $(WORKERS) $(PYTEST_ARGS)
 
 conformance: $(VENV)/installed-dev $(TB_VENV)/installed
-	$(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile tests/tb
-	BIRDHOUSE_TB_WITH_LRU=1 $(BIN)/pytest -q -n logical --maxprocesses 4 --dist loadfile tests/tb
+	$(BIN)/pytest -q $(WORKERS) tests/tb
+	BIRDHOUSE_TB_WITH_LRU=1 $(BIN)/pytest -q $(WORKERS) tests/tb
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

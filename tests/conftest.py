@@ -18,6 +18,26 @@ from birdhouse.engine.types import Limits
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+LONG = (
+    "tests/tb/test_insights.py",
+    "tests/flows/test_demo.py",
+    "tests/tb/test_push.py",
+    "tests/tb/test_documents_run.py",
+    "tests/tb/test_workspace_commands.py",
+    "tests/cli/test_project_workflow.py",
+    "tests/workspaces/test_backups.py",
+    "tests/tb/test_options.py",
+    "tests/test_wheel.py",
+    "tests/deploy/test_evolve.py",
+)
+"""Files that take longest. They begin first, so that no worker is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(LONG)))
+
+
 MEMORY_BYTES_MAX = 1_500_000_000
 READ_SECONDS_MAX = 20.0
 
