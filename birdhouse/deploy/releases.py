@@ -44,7 +44,7 @@ class Releases:
         return await self._database.run(lambda connection: store.load_live(connection, workspace_id))
 
     async def set(self, workspace_id: str, commit: str) -> Release:
-        """What the workspace has now is that commit. What was rolled back is forgotten then. Raises InvalidParameter."""
+        """What the workspace has now is that commit; releases that were rolled back go. Raises InvalidParameter."""
         if not commit or len(commit) > COMMIT_CHARACTERS_MAX:
             raise InvalidParameter(f"{commit!r} is not a commit")
         before = await self.live(workspace_id)

@@ -18,9 +18,7 @@ def load(connection: Connection, workspace_id: str) -> list[Release]:
 
 
 def load_live(connection: Connection, workspace_id: str) -> Release | None:
-    live = select(releases).where(
-        releases.c.workspace_id == workspace_id, releases.c.status == str(ReleaseStatus.LIVE)
-    )
+    live = select(releases).where(releases.c.workspace_id == workspace_id, releases.c.status == str(ReleaseStatus.LIVE))
     row = connection.execute(live).one_or_none()
     return None if row is None else _release(row)
 
