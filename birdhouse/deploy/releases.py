@@ -41,10 +41,10 @@ class Releases:
         return await self._database.run(lambda connection: store.load(connection, workspace_id))
 
     async def live(self, workspace_id: str) -> Release | None:
-        return next((each for each in await self.list(workspace_id) if each.status is ReleaseStatus.LIVE), None)
+        return await self._database.run(lambda connection: store.load_live(connection, workspace_id))
 
     async def set(self, workspace_id: str, commit: str) -> Release:
-        """What the workspace has now is that commit. Raises InvalidParameter."""
+        """What the workspace has now is that commit; releases that were rolled back go. Raises InvalidParameter."""
         if not commit or len(commit) > COMMIT_CHARACTERS_MAX:
             raise InvalidParameter(f"{commit!r} is not a commit")
         before = await self.live(workspace_id)
@@ -58,10 +58,13 @@ class Releases:
         )
 
         def save(connection: Transaction) -> None:
+            found = store.load(connection, workspace_id)
+            # Releases newer than the live one were rolled back: the next rollback must not lead to them.
+            live = next((place for place, each in enumerate(found) if each.status is ReleaseStatus.LIVE), 0)
+            for gone in [*found[:live], *found[live + KEPT_MAX - 1 :]]:
+                store.delete(connection, gone.id)
             store.add(connection, workspace_id, release)
             store.make_live(connection, workspace_id, release.id)
-            for old in store.load(connection, workspace_id)[KEPT_MAX:]:
-                store.delete(connection, old.id)
 
         await self._database.run(save)
         return release

@@ -70,6 +70,13 @@ def test_what_was_committed_since_the_last_deployment_is_deployed_and_taken_back
     assert total(empty_server) == 3
     assert releases(empty_server) == [(second, "rollback"), (first, "live")]
 
+    third = commit(project, {"pipes/total.pipe": changed.replace("max(n)", "max(n) * 10")}, "third")
+    project("deploy", "--yes")
+    assert total(empty_server) == 20
+    assert releases(empty_server) == [(third, "live"), (first, "rollback")]
+    project("release", "rollback", "--yes")
+    assert total(empty_server) == 3
+
 
 def test_a_deleted_file_is_deleted_and_one_that_is_wrong_changes_no_release(project: Tb, empty_server: Server) -> None:
     before = releases(empty_server)

@@ -68,3 +68,23 @@ def test_the_check_can_be_left_out(tb: Tb, server: Server, option: str) -> None:
     path = pushed_and_called(tb, server, name)
     replaced(tb, path, OTHER_RESULT)
     tb("push", path, "--force", "--yes", option, code=0 if option == "--no-check" else 1)
+
+
+def test_the_comparison_is_made_as_the_options_say(tb: Tb, server: Server) -> None:
+    path = pushed_and_called(tb, server, "compared")
+    server.get("/v0/pipes/compared.json", params={"times": "3"})
+    recorded_requests(server, "compared", 6)
+    forced = ("push", path, "--force", "--yes")
+    replaced(tb, path, OTHER_RESULT)
+    different = tb(*forced, code=1)
+    assert different.count("... FAIL") > 1 and "key product" in different
+    assert tb(*forced, "--failfast", code=1).count("... FAIL") == 1
+    tb.write({path: (tb.folder / path).read_text("utf-8").replace("number + 1", "number + 0")})
+    for options, requests in (
+        (("--limit", "1"), 1),
+        (("--sample-by-params", "1", "--ignore-order"), 4),
+        (("--validate-processed-bytes",), 4),
+    ):
+        assert tb(*forced, *options).count("... ok") == requests, options
+    tb.write({path: (tb.folder / path).read_text("utf-8").replace("number + 0", "number + 1")})
+    assert "key product" not in tb.run(*forced, "--only-response-times").output

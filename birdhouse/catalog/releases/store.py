@@ -17,6 +17,12 @@ def load(connection: Connection, workspace_id: str) -> list[Release]:
     return [_release(row) for row in connection.execute(mine.order_by(releases.c.created_at.desc()))]
 
 
+def load_live(connection: Connection, workspace_id: str) -> Release | None:
+    live = select(releases).where(releases.c.workspace_id == workspace_id, releases.c.status == str(ReleaseStatus.LIVE))
+    row = connection.execute(live).one_or_none()
+    return None if row is None else _release(row)
+
+
 def add(connection: Connection, workspace_id: str, release: Release) -> None:
     values = {name: getattr(release, name) for name in ("id", "semver", "commit", "created_at")}
     status, datafiles = str(release.status), dict(release.datafiles)
