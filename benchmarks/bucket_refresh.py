@@ -21,6 +21,7 @@ RELATIONS = (1_000_000, 10_000_000)
 SEGMENTS = 200
 MEMBERS = 5_000
 BUDGET_BYTES = 1_000_000_000
+FILLING_BYTES = 8_000_000_000
 BUDGET_MB = BUDGET_BYTES / 1e6
 CLEAN = "activityRelations_bucket_clean_enrich_copy_pipe_{}"
 
@@ -117,4 +118,6 @@ def _project(folder: Path, buckets: int) -> dict[str, str]:
 
 
 def _copy(sql: str, target: str) -> str:
-    return f"NODE rows\nSQL >\n    {sql}\n\nTYPE COPY\nTARGET_DATASOURCE {target}\nCOPY_MODE replace\n"
+    """Making the rows is no part of the question, so it has a budget of its own."""
+    budget = f'TAGS "job_memory_bytes_max={FILLING_BYTES}"'
+    return f"NODE rows\nSQL >\n    {sql}\n\nTYPE COPY\nTARGET_DATASOURCE {target}\nCOPY_MODE replace\n{budget}\n"
