@@ -165,10 +165,12 @@ class Life:
         while not self._stopped.is_set():
             time.sleep(PAUSE_SECONDS)
             if not bucket or time.monotonic() - asked > REMEMBERED_SECONDS:
+                asked = time.monotonic()
                 answer = self._call("GET", "/v0/pipes/project_buckets.json", params={"project": project})
                 if answer is None:
+                    bucket = ""
                     continue
-                bucket, asked = str(answer.json()["data"][0]["bucketId"]), time.monotonic()
+                bucket = str(answer.json()["data"][0]["bucketId"])
             parameters = {"project": project, "bucketId": bucket, "includeCollaborations": "true"}
             answer = self._call("GET", "/v0/pipes/activities_count.json", params=parameters)
             if answer is not None:

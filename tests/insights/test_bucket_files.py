@@ -21,7 +21,7 @@ from birdhouse.language.datafile.include import unroll
 from birdhouse.language.datafile.parse import problems
 from buckets.city_hash import BYTES_MAX, BYTES_MIN, city_hash_64
 from buckets.includes import unrolled
-from buckets.layout import BUCKETS_MAX, BUCKETS_MIN, Layout, datafiles, minute
+from buckets.layout import BUCKETS_MAX, BUCKETS_MIN, ON_DEMAND, Layout, datafiles, minute
 from buckets.migrate import Migration, MigrationRefused
 from buckets.stages import Stage, layout
 from buckets.tree import apply, changes, current_buckets
@@ -122,6 +122,14 @@ def test_every_row_is_read_once_in_every_stage(hashed: int, old: int, factor: in
         assert hashed % plan.read in tables
         if stage is Stage.SWITCHED:
             assert hashed % old in tables
+
+
+def test_nothing_is_refreshed_while_readers_may_know_an_old_bucket() -> None:
+    """A reader that goes from the old bucket of a project to the new one would go back in time."""
+    for stage in Stage:
+        plan = layout(stage, 10, 20)
+        is_held = {plan.schedule(bucket) == ON_DEMAND for bucket in range(plan.buckets)}
+        assert (is_held == {True}) is (stage in (Stage.HELD, Stage.SWITCHED))
 
 
 class Deployed:

@@ -19,7 +19,7 @@ from buckets.server import Server as Target
 from buckets.stages import Stage
 from buckets.tree import apply, changes
 
-CACHE_SECONDS = 1.5
+CACHE_SECONDS = 3.0
 NEEDED = ("activities_count", "country_mapping_copy", "members_sorted_copy_pipe")
 
 
@@ -53,7 +53,7 @@ def migration(server: Server, folder: Path, buckets: int, life: Life | None = No
         said.append(line)
         if life is not None and line.endswith(Stage.HELD.value):
             life.hold_schedules(True)
-        if life is not None and line.endswith(Stage.SWITCHED.value):
+        if life is not None and line.endswith(Stage.SPLIT.value):
             life.hold_schedules(False)
 
     return Migration(Target(server.url, server.admin_token), folder, buckets, CACHE_SECONDS, say), said

@@ -33,7 +33,7 @@ class Script:
     """One run of `grow_buckets N --migrate`. The schedules are held as its lines say."""
 
     def __init__(self, server: Server, folder: Path, buckets: int, life: Life) -> None:
-        options = ["--migrate", "--folder", str(folder), "--cache-seconds", "1"]
+        options = ["--migrate", "--folder", str(folder), "--cache-seconds", "3"]
         target = ["--host", server.url, "--token", server.admin_token]
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT), str(buckets), *options, *target],
@@ -54,7 +54,7 @@ class Script:
             for line in output:
                 if line.rstrip().endswith(Stage.HELD.value):
                     self._life.hold_schedules(True)
-                if line.rstrip().endswith(Stage.SWITCHED.value):
+                if line.rstrip().endswith(Stage.SPLIT.value):
                     self._life.hold_schedules(False)
                 with self._progress:
                     self.lines.append(line.rstrip())

@@ -14,6 +14,7 @@ class Stage(Enum):
     DOUBLED = "rows of the new buckets go into the old and the new tables"
     HELD = "the schedules of the cleaned tables are held"
     SWITCHED = "readers are told the new buckets; who remembers an old one still finds everything there"
+    """No table is refreshed: whoever goes from an old bucket to the new one would else go back in time."""
     SPLIT = "rows go into their new bucket alone"
     NEW = "there are the new buckets"
 
@@ -27,7 +28,7 @@ def layout(stage: Stage, old: int, new: int) -> Layout:
     if stage is Stage.HELD:
         return Layout(new, old, old_moduli, dict.fromkeys(range(new), ON_DEMAND))
     if stage is Stage.SWITCHED:
-        return Layout(new, new, old_moduli, filtered=True)
+        return Layout(new, new, old_moduli, dict.fromkeys(range(new), ON_DEMAND), filtered=True)
     if stage is Stage.SPLIT:
         return Layout(new, new, filtered=True)
     return Layout.of(new)
