@@ -65,13 +65,6 @@ class Root(TyperGroup):
         super().__init__(**attributes)
         self.commands = ImportedCommands()
 
-    def invoke(self, ctx: Any) -> Any:
-        """A Ctrl-C ends a command with the code that shells know for it, and not with that of a failure."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-
 
 app = typer.Typer(
     name="birdhouse",
