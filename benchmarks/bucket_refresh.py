@@ -21,8 +21,8 @@ RELATIONS = (1_000_000, 10_000_000)
 SEGMENTS = 200
 MEMBERS = 5_000
 BUDGET_BYTES = 1_000_000_000
-FILLING_BYTES = 8_000_000_000
 BUDGET_MB = BUDGET_BYTES / 1e6
+FILLING_BYTES = 8_000_000_000
 CLEAN = "activityRelations_bucket_clean_enrich_copy_pipe_{}"
 
 # Of ten rows one is a later version of the row before it, and one of six members is no valid one.

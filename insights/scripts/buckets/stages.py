@@ -21,14 +21,15 @@ class Stage(Enum):
 
 def layout(stage: Stage, old: int, new: int) -> Layout:
     old_moduli = dict.fromkeys(range(old), old)
+    held = dict.fromkeys(range(new), ON_DEMAND)
     if stage is Stage.OLD:
         return Layout.of(old)
     if stage is Stage.DOUBLED:
         return Layout(new, old, old_moduli, dict.fromkeys(range(old, new), ON_DEMAND))
     if stage is Stage.HELD:
-        return Layout(new, old, old_moduli, dict.fromkeys(range(new), ON_DEMAND))
+        return Layout(new, old, old_moduli, held)
     if stage is Stage.SWITCHED:
-        return Layout(new, new, old_moduli, dict.fromkeys(range(new), ON_DEMAND), filtered=True)
+        return Layout(new, new, old_moduli, held, filtered=True)
     if stage is Stage.SPLIT:
         return Layout(new, new, filtered=True)
     return Layout.of(new)
