@@ -43,6 +43,7 @@ class Client:
 
     def __init__(self, host: str, token: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.host = host
         self._http = httpx.Client(base_url=host, headers=headers, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
@@ -146,6 +147,16 @@ class Client:
         """Those that the token may work with, each with a token of its own."""
         found: list[dict[str, Any]] = self._json("GET", "/v0/user/workspaces")["workspaces"]
         return found
+
+    def create_workspace(self, name: str) -> dict[str, Any]:
+        """An empty one, with a token of its own; takes the user token."""
+        made: dict[str, Any] = self._json("POST", "/v0/workspaces", data={"name": name})
+        return made
+
+    def share(self, datasource: str, workspace_id: str) -> None:
+        """That workspace may read it from now on; takes the user token."""
+        path = f"/v0/datasources/{quote(datasource, safe='')}/share"
+        self._json("POST", path, data={"destination_workspace_id": workspace_id})
 
     def backups(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._json("GET", "/v0/backups")["backups"]

@@ -22,8 +22,6 @@ REFUSED: Mapping[str, str] = {
     "connection create dynamodb": "Birdhouse reaches no DynamoDB: export and append the files",
     "connection create gcs": "service accounts are not supported: use `gcs_hmac`",
     "connection create snowflake": "Birdhouse reaches no Snowflake: export and append the files",
-    "datasource share": "push the data source to the other workspace, or `birdhouse backup clone`",
-    "datasource unshare": "nothing is shared",
     "datasource sync": "imports on a schedule are not connected: append files or URLs",
     "release create": "every push takes effect at once: use a branch",
     "release preview": "use a branch",

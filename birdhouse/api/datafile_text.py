@@ -1,4 +1,4 @@
-"""The datafile of a resource as `pull` gets it: the text as pushed, and the tokens and tags it has today."""
+"""The datafile of a resource as `pull` gets it: the text as pushed, and the tokens, tags and shares it has today."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ _DECLARABLE = frozenset({ScopeType.DATASOURCES_READ, ScopeType.DATASOURCES_APPEN
 
 
 async def datafile_text(parts: Parts, workspace: Workspace, resource: Resource) -> str:
-    """Clients push a datafile in pieces: its TOKEN and TAGS lines arrive apart from the rest and are put back here."""
+    """Clients push a datafile in pieces: what TOKEN, TAGS and SHARED_WITH say arrives apart, and is put back here."""
     definition = resource.definition
     declared = _grants(await parts.tokens.list(workspace.id), resource)
     tokens = (*(each for each in definition.tokens if each in declared), *_missing(declared, definition.tokens))
     tagged = await parts.tags.of_resource(resource.id)
     tags = (*(each for each in definition.tags if each in tagged), *_missing(tagged, definition.tags))
+    if isinstance(resource, DataSource):
+        readers = tuple(sorted(each.name for each in parts.catalog.readers_of(resource)))
+        written = resource.definition.shared_with
+        shared_with = (*(each for each in written if each in readers), *_missing(readers, written))
+        declared_now = replace(resource.definition, tokens=tokens, tags=tags, shared_with=shared_with)
+        return resource.text if declared_now == resource.definition else format_datasource(declared_now)
+    assert isinstance(resource, Pipe)
     if tokens == definition.tokens and tags == definition.tags:
         return resource.text
-    if isinstance(resource, DataSource):
-        return format_datasource(replace(resource.definition, tokens=tokens, tags=tags))
-    assert isinstance(resource, Pipe)
     return format_pipe(replace(resource.definition, tokens=tokens, tags=tags))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from birdhouse.api.parts import Parts
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import Workspace
@@ -21,37 +22,43 @@ WITHOUT_ROWS = frozenset({"Null", "Join"})
 
 Size = Mapping[str, int | None]
 NO_SIZE: Size = {"row_count": None, "bytes": None}
+_NONE: Mapping[str, DataSource] = {}
 
 
 async def datasource_list(
-    engine: Engine, workspace: Workspace, datasources: Iterable[DataSource]
+    parts: Parts, workspace: Workspace, datasources: Iterable[DataSource], shared: Mapping[str, DataSource] = _NONE
 ) -> list[dict[str, Any]]:
-    """With the sizes of all of them, read in one query."""
+    """Data sources of the workspace, then those shared with it, with the sizes of all of them."""
     chosen = list(datasources)
-    sizes = await _sizes(engine, chosen)
+    sizes = await _sizes(parts.engine, [*chosen, *shared.values()])
     users = _users(workspace)
-    return [
-        datasource_json(each, sizes.get(each.id, NO_SIZE), users.get(each.name, []), _connector(workspace, each))
+    own = [
+        {
+            **datasource_json(each.name, each, sizes.get(each.id, NO_SIZE), users.get(each.name, [])),
+            "connector": _connector(workspace, each),
+            "shared_with": sorted(reader.id for reader in parts.catalog.readers_of(each)),
+        }
         for each in chosen
+    ]
+    return own + [
+        datasource_json(name, each, sizes.get(each.id, NO_SIZE), users.get(name, [])) for name, each in shared.items()
     ]
 
 
-async def datasource_of(engine: Engine, workspace: Workspace, datasource: DataSource) -> dict[str, Any]:
-    return (await datasource_list(engine, workspace, [datasource]))[0]
+async def datasource_of(parts: Parts, workspace: Workspace, datasource: DataSource) -> dict[str, Any]:
+    return (await datasource_list(parts, workspace, [datasource]))[0]
 
 
-def datasource_json(
-    datasource: DataSource, size: Size, used_by: list[dict[str, str]], connector: str | None
-) -> dict[str, Any]:
+def datasource_json(name: str, datasource: DataSource, size: Size, used_by: list[dict[str, str]]) -> dict[str, Any]:
     """`push --force` compares `description`, `engine.ttl`, `schema.sql_schema`, `indexes` and `tags` with its file."""
     definition = datasource.definition
     return {
         "id": datasource.id,
-        "name": datasource.name,
+        "name": name,
         "description": definition.description,
         "type": _type(definition),
         "service": _service(definition),
-        "connector": connector,
+        "connector": None,
         "cluster": None,
         "version": definition.version or 0,
         "tags": dict(definition.options),
@@ -134,16 +141,24 @@ def _users(workspace: Workspace) -> dict[str, list[dict[str, str]]]:
     """Which pipes read each data source, found in one walk over the pipes."""
     users: dict[str, list[dict[str, str]]] = {}
     for pipe in workspace.pipes():
-        for read in lineage.reads(workspace, pipe):
-            users.setdefault(read.name, []).append({"id": pipe.id, "name": pipe.name})
+        names = {read.name for read in lineage.reads(workspace, pipe)}
+        if workspace.shared:
+            names |= lineage.sources(pipe.definition) & workspace.shared.keys()
+        for name in sorted(names):
+            users.setdefault(name, []).append({"id": pipe.id, "name": pipe.name})
     return users
 
 
 async def _sizes(engine: Engine, datasources: list[DataSource]) -> dict[str, Size]:
     counted = [each for each in datasources if _engine(each.definition)["engine"] not in WITHOUT_ROWS]
-    if not counted:
-        return {}
-    database = quote_string(counted[0].database)
+    found: dict[str, Size] = {}
+    for database in sorted({each.database for each in counted}):
+        found |= await _sizes_in(engine, database, [each for each in counted if each.database == database])
+    return found
+
+
+async def _sizes_in(engine: Engine, database_name: str, counted: list[DataSource]) -> dict[str, Size]:
+    database = quote_string(database_name)
     # The names only narrow a short list: a long one is cheaper to read whole than to compare.
     names = f" AND name = {quote_string(counted[0].id)}" if len(counted) == 1 else ""
     result = await engine.select(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
@@ -14,7 +15,6 @@ from birdhouse.api.datasource_form import altered, desired, updated
 from birdhouse.api.datasource_json import datasource_list, datasource_of
 from birdhouse.api.job_json import job_json
 from birdhouse.api.responses import json_response, no_content, text_response
-from birdhouse.api.workspaces import visible
 from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import DataSource
 from birdhouse.deploy.deployer import SERVICE_WORKSPACE
@@ -24,27 +24,40 @@ from birdhouse.errors import BirdhouseError, InvalidInput, NothingToAlter
 from birdhouse.ingest.truncate import truncate as truncate_table
 from birdhouse.jobs.delete import delete_payload, rows_to_delete
 from birdhouse.jobs.job import JobKind
+from birdhouse.language.datafile.format import format_datasource
 from birdhouse.usage.operations import EventType, Operation
 
 
 async def index(call: Call) -> Response:
-    """The data sources the token has any scope on. `attrs` keeps only the keys it names."""
+    """The data sources the token has any scope on, and to who may read everything those that other workspaces share.
+
+    `attrs` keeps only the keys it names.
+    """
     visible = [each for each in call.workspace.datasources() if _may_see(call.grants, each)]
     visible.sort(key=lambda each: each.name)
-    found = await datasource_list(call.parts.engine, call.workspace, visible)
+    shared = call.workspace.shared if isinstance(call.grants.may_read_all(), Allowed) else {}
+    found = await datasource_list(call.parts, call.workspace, visible, dict(sorted(shared.items())))
     return json_response({"datasources": [_only(each, call.text("attrs")) for each in found]})
 
 
 async def show(call: Call) -> Response:
     """Schema, size and readers of one data source."""
-    datasource = _seen(call)
-    content = await datasource_of(call.parts.engine, call.workspace, datasource)
+    shared = call.workspace.find_shared(call.name)
+    if shared is None:
+        content = await datasource_of(call.parts, call.workspace, _seen(call))
+    else:
+        require(call.grants.may_read_all())
+        (content,) = await datasource_list(call.parts, call.workspace, (), dict([shared]))
     return json_response(_only(content, call.text("attrs")))
 
 
 async def datafile(call: Call) -> Response:
-    """The text of the data source, with the tokens and tags it has today."""
-    return text_response(await datafile_text(call.parts, call.workspace, _seen(call)))
+    """The text of the data source, with the tokens, tags and shares it has today; of a shared one without these."""
+    shared = call.workspace.find_shared(call.name)
+    if shared is None:
+        return text_response(await datafile_text(call.parts, call.workspace, _seen(call)))
+    require(call.grants.may_read_all())
+    return text_response(format_datasource(replace(shared[1].definition, tokens=(), tags=(), shared_with=())))
 
 
 def _seen(call: Call) -> DataSource:
@@ -83,7 +96,7 @@ async def update(call: Call) -> Response:
         if definition != datasource.definition:
             await call.parts.deployer.deploy(call.workspace.id, [desired(definition)])
     datasource = call.workspace.datasource(datasource.id)
-    return json_response(await datasource_of(call.parts.engine, call.workspace, datasource))
+    return json_response(await datasource_of(call.parts, call.workspace, datasource))
 
 
 async def delete(call: Call) -> Response:
@@ -177,7 +190,7 @@ async def exchange(call: Call) -> Response:
     a = call.workspace.datasource(required(values.get("datasource_a"), "datasource_a"))
     b = call.workspace.datasource(required(values.get("datasource_b"), "datasource_b"))
     await call.parts.deployer.exchange(call.workspace.id, a.id, b.id)
-    both = await datasource_list(call.parts.engine, call.workspace, [a, b])
+    both = await datasource_list(call.parts, call.workspace, [a, b])
     return json_response({"datasource_a": both[0], "datasource_b": both[1]})
 
 
@@ -188,18 +201,6 @@ async def scheduling(call: Call) -> Response:
     raise InvalidInput(
         f"The Data Source '{datasource.name}' has no schedule: no connector fills it.",
         hint="Fill it with a pipe of TYPE COPY that has a COPY_SCHEDULE, or import a file with mode=append and url.",
-    )
-
-
-async def share(call: Call) -> Response:
-    """Refused: a data source belongs to one workspace."""
-    require(call.grants.may_administer())
-    origin_id = (await call.form()).get("origin_workspace_id", "")
-    origin = next((each for each in visible(call) if each.id == origin_id), call.workspace)
-    datasource = origin.datasource(call.name)
-    raise InvalidInput(
-        f"The Data Source '{datasource.name}' cannot be shared: sharing between workspaces is not available.",
-        hint="Remove SHARED_WITH. `birdhouse backup clone` gives another workspace its rows.",
     )
 
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from birdhouse.access.check import require
 from birdhouse.api.call import Call
 from birdhouse.api.responses import json_response
+from birdhouse.api.shares import settle_shares
 from birdhouse.deploy.project import deploy_project
 from birdhouse.errors import BirdhouseError, InvalidInput
 from birdhouse.usage.releases import Release
@@ -44,7 +45,8 @@ async def create(call: Call) -> Response:
         raise
     if not dry_run:
         _note(call)
-    notes = [*deployment.pending, *map(str, deployment.notes)]
+    shares = [] if dry_run else await settle_shares(call, parts.catalog.workspace(call.workspace.id))
+    notes = [*deployment.pending, *map(str, deployment.notes), *shares]
     return json_response({"steps": deployment.steps, "notes": notes, "dry_run": dry_run, "files": len(files)})
 
 

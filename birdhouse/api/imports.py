@@ -90,7 +90,7 @@ async def _from_form(call: Call, query: Mapping[str, str], mode: str) -> Respons
 
 async def _from_definition(call: Call, values: Mapping[str, str]) -> Response:
     datasource = await _created(call, definition_of(connected(values, call.workspace)))
-    return json_response({"datasource": await datasource_of(call.parts.engine, call.workspace, datasource)})
+    return json_response({"datasource": await datasource_of(call.parts, call.workspace, datasource)})
 
 
 async def _created(call: Call, definition: DataSourceDefinition) -> DataSource:
@@ -169,7 +169,7 @@ async def _imported(call: Call, path: Path, upload: Upload, values: Mapping[str,
         datasource = _target(call, values, mode)
         imported = await (_replace if mode == REPLACE else _append)(call, datasource, file, values)
     datasource = call.workspace.datasource(datasource.id)
-    content = await datasource_of(call.parts.engine, call.workspace, datasource)
+    content = await datasource_of(call.parts, call.workspace, datasource)
     return json_response({"datasource": content, **_counts(imported, datasource.name)})
 
 

@@ -30,6 +30,7 @@ from birdhouse.api import (
     quarantine,
     releases,
     service_datasources,
+    shares,
     sinks,
     sql,
     sql_helpers,
@@ -74,7 +75,8 @@ ROUTES: Sequence[Route] = [
     Route("/v1/datasources/{name}/delete", to(datasources.delete_rows), methods=["POST"]),
     Route("/v0/datasources/{name}/scheduling/state", to(datasources.scheduling), methods=["GET", "PUT"]),
     Route("/v0/datasources/{name}/scheduling/runs", to(datasources.scheduling), methods=["POST"]),
-    Route("/v0/datasources/{name}/share", to(datasources.share), methods=["POST", "DELETE"]),
+    Route("/v0/datasources/{name}/share", to(shares.create), methods=["POST"]),
+    Route("/v0/datasources/{name}/share", to(shares.delete), methods=["DELETE"]),
     Route("/v0/analyze", to(analyses.create), methods=["POST"]),
     Route("/v0/dependencies", to(dependencies.index), methods=["GET"]),
     # Pipes

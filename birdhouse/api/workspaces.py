@@ -83,7 +83,7 @@ async def show(call: Call) -> Response:
 
 async def create(call: Call) -> Response:
     """An empty workspace, `name`. Only the user token may make one."""
-    _require_user(call, "create workspaces")
+    require_user(call, "create workspaces")
     values = await call.form()
     kit = values.get("starter_kit", "")
     if kit not in ("", "blank"):
@@ -99,7 +99,7 @@ async def delete(call: Call) -> Response:
 
     Only the user token may do so; with `confirmation` only when that is the name. The workspace of the settings stays.
     """
-    _require_user(call, "delete workspaces")
+    require_user(call, "delete workspaces")
     workspace = next((each for each in visible(call) if call.name in (each.id, each.name)), None)
     if workspace is None:
         raise NotFound(f"Workspace '{call.name}' not found")
@@ -115,7 +115,8 @@ async def delete(call: Call) -> Response:
     return json_response({"id": workspace.id, "name": workspace.name})
 
 
-def _require_user(call: Call, what: str) -> None:
+def require_user(call: Call, what: str) -> None:
+    """Raises Forbidden."""
     if not call.grants.is_user:
         raise Forbidden(
             f"The token may not {what}: that takes the user token",

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from birdhouse.catalog import store
+from birdhouse.catalog.resources import DataSource
+from birdhouse.catalog.shares import store as share_store
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
 from birdhouse.engine.exchange import Exchange
@@ -36,16 +38,41 @@ class Catalog:
         self._on_change = on_change
         self._workspaces: dict[str, Workspace] = {}
         self._named: dict[str, Workspace] = {}
+        self._shares: share_store.Shares = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def load(self) -> None:
         loaded = await self._database.run(lambda connection: store.load_workspaces(connection, cipher=self._cipher))
+        shares = await self._database.run(share_store.load)
         for workspace in loaded:
-            self._publish(workspace)
+            self._publish(workspace, shares)
 
-    def _publish(self, workspace: Workspace) -> None:
-        self._workspaces[workspace.id] = workspace
-        self._named[workspace.name] = workspace
+    def _publish(self, workspace: Workspace, shares: share_store.Shares | None = None) -> None:
+        now = self._workspaces.get(workspace.id)
+        if now is not None and workspace.version <= now.version:
+            # A share has made a version meanwhile, and no two of them may have the same number.
+            workspace = replace(workspace, version=now.version + 1)
+        self._workspaces[workspace.id] = self._named[workspace.name] = workspace
+        self._show_shared(self._shares if shares is None else shares)
+
+    def _show_shared(self, shares: share_store.Shares) -> None:
+        """Every workspace gets what is shared with it as that is now, as a new version where that is news."""
+        self._shares = shares
+        for workspace in list(self._workspaces.values()):
+            shared = self._shared_with(workspace)
+            if shared != workspace.shared:
+                shown = replace(workspace, shared=shared, version=workspace.version + 1)
+                self._workspaces[workspace.id] = self._named[workspace.name] = shown
+
+    def _shared_with(self, workspace: Workspace) -> dict[str, DataSource]:
+        """A branch reads what its main workspace may read."""
+        readers = {workspace.id, workspace.main_id}
+        return {
+            f"{origin.name}.{datasource.name}": datasource
+            for datasource_id in sorted(each for each, with_ids in self._shares.items() if with_ids & readers)
+            for origin in list(self._workspaces.values())
+            if isinstance(datasource := origin.by_id.get(datasource_id), DataSource)
+        }
 
     def workspaces(self) -> Iterable[Workspace]:
         return self._workspaces.values()
@@ -89,12 +116,49 @@ class Catalog:
     async def remove(self, workspace: Workspace) -> None:
         """Nobody finds it from now on, nor any token of it. Its branches must be gone; its caller holds it still."""
 
+        shares: list[share_store.Shares] = []
+
         def publish() -> None:
             del self._workspaces[workspace.id]
             del self._named[workspace.name]
+            self._show_shared(shares[0])
             self._on_change()
 
-        await self._database.run(lambda connection: store.remove_workspace(connection, workspace.id), then=publish)
+        def save(connection: Transaction) -> None:
+            store.remove_workspace(connection, workspace.id)
+            shares.append(share_store.load(connection))
+
+        await self._database.run(save, then=publish)
+
+    async def share(self, workspace_id: str, datasource_id: str, reader_id: str) -> None:
+        """`reader_id` is the workspace that may read the data source from now on, and with it its branches."""
+        await self._change_shares(
+            workspace_id, lambda connection: share_store.add(connection, datasource_id, reader_id)
+        )
+
+    async def unshare(self, workspace_id: str, datasource_id: str, reader_id: str) -> None:
+        await self._change_shares(
+            workspace_id, lambda connection: share_store.remove(connection, datasource_id, reader_id)
+        )
+
+    async def _change_shares(self, workspace_id: str, change: Also) -> None:
+        shares: list[share_store.Shares] = []
+
+        def publish() -> None:
+            self._show_shared(shares[0])
+            self._on_change()
+
+        def save(connection: Transaction) -> None:
+            change(connection)
+            shares.append(share_store.load(connection))
+
+        async with self.changing(workspace_id):
+            await self._database.run(save, then=publish)
+
+    def readers_of(self, datasource: DataSource) -> list[Workspace]:
+        """The workspaces that it is shared with; their branches, which read it too, are not among them."""
+        ids = self._shares.get(datasource.id, frozenset())
+        return [each for each in self._workspaces.values() if each.id in ids]
 
     async def commit(
         self, before: Workspace, after: Workspace, *, unfinished: Sequence[str] = (), also: Also | None = None
@@ -106,14 +170,18 @@ class Catalog:
         saved = [each for each in after.resources.values() if before.by_id.get(each.id) is not each]
         deleted = [identity for identity in before.by_id if identity not in after.by_id]
 
+        shares: list[share_store.Shares] = []
+
         def publish() -> None:
-            self._publish(after)
+            self._publish(after, *shares)
             self._on_change()
 
         def save(connection: Transaction) -> None:
             store.save(connection, after.id, saved, deleted, unfinished)
             if also is not None:
                 also(connection)
+            if deleted:
+                shares.append(share_store.load(connection))
 
         await self._database.run(save, then=publish)
 
@@ -130,6 +198,7 @@ class Catalog:
         given. Raises Conflict when the name is taken.
         """
         adopted: list[Workspace] = []
+        shares: list[share_store.Shares] = []
 
         def publish() -> None:
             if replaces is not None:
@@ -137,7 +206,7 @@ class Catalog:
                 adopted[0] = replace(adopted[0], version=replaces.version + 1)
                 del self._workspaces[replaces.id]
                 del self._named[replaces.name]
-            self._publish(adopted[0])
+            self._publish(adopted[0], shares[0])
             self._on_change()
 
         replaced_id = replaces.id if replaces is not None else None
@@ -145,6 +214,7 @@ class Catalog:
         def save(transaction: Transaction) -> None:
             adopted.append(store.adopt(transaction, rows, replaced_id, self._cipher))
             also(transaction)
+            shares.append(share_store.load(transaction))
 
         await self._database.run(save, then=publish)
         return adopted[0]

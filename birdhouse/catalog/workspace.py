@@ -10,7 +10,7 @@ from functools import cached_property
 from birdhouse.catalog.connection import Connection
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe, Resource
 from birdhouse.engine.types import TableName
-from birdhouse.errors import NotFound
+from birdhouse.errors import Conflict, NotFound
 
 SERVICE_DATABASE = "tinybird"
 """The namespace of the service data sources, as users write it: `tinybird.pipe_stats_rt`."""
@@ -35,6 +35,8 @@ class Workspace:
     """Secrets, name to value: for templates, never for an answer."""
     main_id: str | None = None
     """The workspace that this one is a branch of."""
+    shared: Mapping[str, DataSource] = field(default_factory=dict)
+    """Data sources of other workspaces that this one may read, by `origin.name`."""
 
     @cached_property
     def by_id(self) -> Mapping[str, Resource]:
@@ -44,11 +46,20 @@ class Workspace:
         return self.resources.get(name_or_id) or self.by_id.get(name_or_id)
 
     def datasource(self, name_or_id: str) -> DataSource:
-        """Raises NotFound, naming the nearest data source."""
+        """One of its own. Raises Conflict for a shared one, NotFound, naming the nearest, for one that is not there."""
         found = self.find(name_or_id)
         if isinstance(found, DataSource):
             return found
+        if self.find_shared(name_or_id) is not None:
+            raise Conflict(
+                f"The Data Source '{name_or_id}' is shared with this workspace and can only be read here",
+                hint="Change it in the workspace that it belongs to.",
+            )
         raise NotFound(f"Data Source '{name_or_id}' not found", hint=self.nearest(name_or_id, self.datasources()))
+
+    def find_shared(self, name_or_id: str) -> tuple[str, DataSource] | None:
+        """With the name that it has here."""
+        return next((each for each in self.shared.items() if name_or_id in (each[0], each[1].id)), None)
 
     def pipe(self, name_or_id: str) -> Pipe:
         """Raises NotFound, naming the nearest pipe."""
@@ -80,6 +91,19 @@ class Workspace:
         if not isinstance(found, DataSource):
             return table.table
         return found.name if found.table == table else f"{found.name}{QUARANTINE_SUFFIX}"
+
+    def hint_for_unknown(self, name: str) -> str:
+        """What may have been meant by a name that a query reads and that nothing has here; may be empty."""
+        origin, dot, table = name.partition(".")
+        if not dot:
+            return self.nearest(name, self.resources.values())
+        near = difflib.get_close_matches(name, self.shared, n=1)
+        if near:
+            return f"Did you mean '{near[0]}'?"
+        return (
+            f"Data sources of another workspace can be read once they are shared: in '{origin}', "
+            f"`tb datasource share {table} {self.name}`."
+        )
 
     def with_changes(self, saved: Iterable[Resource] = (), deleted_ids: Iterable[str] = ()) -> Workspace:
         gone = set(deleted_ids)

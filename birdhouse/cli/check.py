@@ -14,6 +14,7 @@ import typer
 
 from birdhouse.cli import output
 from birdhouse.cli.project import ProjectText, load_project
+from birdhouse.cli.vendor import Vendored, find_vendored
 from birdhouse.errors import BirdhouseError
 from birdhouse.settings import Settings, load_settings
 
@@ -30,9 +31,10 @@ def check(
     """
     gc.disable()  # what is loaded stays until the end, which is near
     project = load_project(folder)
+    vendored = find_vendored(folder)
     count = len(project.files) + len(project.unreadable)
     with output.progress(f"Checking {count} datafiles"):
-        problems = [*project.unreadable.values(), *_problems(project)]
+        problems = [*project.unreadable.values(), *_problems(project, vendored)]
     for each in problems:
         each.file = str(folder / each.file) if each.file else ""
     problems.sort(key=lambda each: (each.file, each.line, each.column))
@@ -44,13 +46,13 @@ def check(
         raise typer.Exit(1)
 
 
-def _problems(project: ProjectText) -> list[BirdhouseError]:
+def _problems(project: ProjectText, vendored: Sequence[Vendored]) -> list[BirdhouseError]:
     with tempfile.TemporaryDirectory(prefix="birdhouse-check-") as directory:
         overrides = {"data_dir": Path(directory), "metadata_url": "", "log_level": "error"}
-        return asyncio.run(_review(load_settings(overrides), project))
+        return asyncio.run(_review(load_settings(overrides), project, vendored))
 
 
-async def _review(settings: Settings, project: ProjectText) -> list[BirdhouseError]:
+async def _review(settings: Settings, project: ProjectText, vendored: Sequence[Vendored]) -> list[BirdhouseError]:
     # Loading the engine takes a second, which the other commands should not wait for.
     from birdhouse.app import open_parts
     from birdhouse.deploy.deployer import SERVICE_WORKSPACE
@@ -64,6 +66,7 @@ async def _review(settings: Settings, project: ProjectText) -> list[BirdhouseErr
             parts.clock.now(),
             unreadable=project.unreadable,
             env=os.environ,
+            vendored={each.workspace: each.files for each in vendored},
         )
 
 

@@ -16,12 +16,13 @@ from birdhouse.cli import output
 from birdhouse.cli.project import read_project
 from birdhouse.cli.servers import Server, local_token, server_at
 from birdhouse.cli.testing.cases import Case, chosen, find_cases, title
-from birdhouse.cli.testing.fixtures import Fixture, find_fixtures, load_fixtures
+from birdhouse.cli.testing.fixtures import Fixture, Misfits, find_fixtures, load_fixtures
 from birdhouse.cli.testing.junit import junit
 from birdhouse.cli.testing.pipeline import Step, pipeline, run_pipeline
 from birdhouse.cli.testing.run import Outcome, Place, run_all
 from birdhouse.cli.testing.update import result_file, updated_texts
 from birdhouse.cli.throwaway import throwaway_server
+from birdhouse.cli.vendor import Vendored, find_vendored
 from birdhouse.client import Client
 from birdhouse.errors import NotFound
 
@@ -61,8 +62,11 @@ def test(
     with ExitStack() as stack:
         starting = None if host else stack.enter_context(throwaway_server())
         prepared = _read(folder) if starting or prepare else None
+        vendored = find_vendored(folder) if starting else []
         server = starting.ready() if starting else _with_token(server_at(host))
         client = stack.enter_context(server.client())
+        for each in vendored:
+            _lend(client, each)
         if prepared:
             _prepare(client, prepared)
         outcomes = _run(cases, Place(folder, server.host, server.token, client))
@@ -103,15 +107,32 @@ def _read(folder: Path) -> _Preparation:
     return _Preparation(files, find_fixtures(folder, names), pipeline(folder, files))
 
 
+def _lend(client: Client, vendored: Vendored) -> None:
+    """Another workspace, that shares its data sources with the one of the tests."""
+    reader = client.workspaces()[0]
+    with Client(client.host, client.local_tokens()["user_token"]) as person:
+        origin = person.create_workspace(vendored.workspace)
+        with Client(client.host, origin["token"]) as lender:
+            lender.deploy(vendored.files)
+            misfits = load_fixtures(lender, vendored.fixtures, lambda done: None)
+            for name in vendored.datasources:
+                lender.share(name, reader["id"])
+    _tell(misfits)
+
+
 def _prepare(client: Client, prepared: _Preparation) -> None:
     with output.progress(f"Deploying {len(prepared.files)} datafiles"):
         client.deploy(prepared.files)
     with output.progress(f"Loading {len(prepared.fixtures)} fixtures", len(prepared.fixtures)) as bar:
         misfits = load_fixtures(client, prepared.fixtures, bar.to)
-    for each in misfits:
-        output.note(f"{each.rows} rows of {each.fixture.path} do not fit and went to quarantine")
+    _tell(misfits)
     with output.progress("Copying", sum(len(step.copies) for step in prepared.steps)) as bar:
         run_pipeline(client, prepared.steps, lambda done, text: bar.to(done, text=text))
+
+
+def _tell(misfits: Sequence[Misfits]) -> None:
+    for each in misfits:
+        output.note(f"{each.rows} rows of {each.fixture.path} do not fit and went to quarantine")
 
 
 def _run(cases: Sequence[Case], place: Place) -> list[Outcome]:

@@ -134,20 +134,28 @@ class DraftCheck:
             await self._shard_key(pipe, node, columns)
         elif node.kind is NodeKind.SINK:
             self._file_names(pipe, node, columns)
-        elif not self._reads_services(pipe, node):
+        elif not self._reads_elsewhere(pipe, node):
             await self._materialized(pipe, node, columns)
 
-    def _reads_services(self, pipe: Pipe, node: Node) -> bool:
-        """Refuses a view that would never run."""
+    def _reads_elsewhere(self, pipe: Pipe, node: Node) -> bool:
+        """Refuses a view that would never run, or that inserts of another workspace would have to wait for."""
         names = lineage.read_by_node(self._scratch, pipe, node)
-        read = sorted(name for name in names if name.startswith(f"{SERVICE_DATABASE}."))
-        if read:
+        services = sorted(name for name in names if name.startswith(f"{SERVICE_DATABASE}."))
+        shared = sorted(names & self._scratch.shared.keys())
+        if services:
             error = SqlError(
-                f"A materialized view cannot read '{read[0]}'",
+                f"A materialized view cannot read '{services[0]}'",
                 hint="No view is told of the rows of service data sources. Make the node a copy: TYPE COPY.",
             )
-            self._refuse(error, pipe, node)
-        return bool(read)
+        elif shared:
+            error = SqlError(
+                f"A materialized view cannot read '{shared[0]}', a data source of another workspace",
+                hint="Make the node a copy with a schedule: TYPE COPY.",
+            )
+        else:
+            return False
+        self._refuse(error, pipe, node)
+        return True
 
     def _refuse(self, error: BirdhouseError, pipe: Pipe, node: Node) -> None:
         self.problems.append(in_node(error, self.draft.after, pipe, node, self.draft.file_of(pipe.name)))

@@ -9,6 +9,7 @@ from functools import partial
 
 from birdhouse.catalog.catalog import Also, Catalog
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
+from birdhouse.catalog.shares.readers import refuse_while_read_elsewhere
 from birdhouse.catalog.views import View
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
@@ -191,6 +192,7 @@ class Deployer:
             datasource = before.datasource(name)
             dependent = outputs.dependent_pipes(before, datasource)
             if not dry_run:
+                refuse_while_read_elsewhere(self._catalog, datasource, "deleted")
                 await self._apply(outputs.delete_datasource(before, datasource, self._clock.now(), force=force))
             return dependent
 
@@ -198,6 +200,7 @@ class Deployer:
         """Pipes that name it are rewritten with it. Raises NameTaken, or Conflict when one cannot be."""
         async with self._catalog.changing(workspace_id) as before:
             datasource = before.datasource(name)
+            refuse_while_read_elsewhere(self._catalog, datasource, "renamed")
             plan = rename.rename_datasource(before, datasource, new_name, self._clock.now())
             await self._apply(plan)
             return plan.after.datasource(datasource.id)

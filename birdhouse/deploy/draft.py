@@ -196,14 +196,14 @@ def _unknown_references(draft: Draft, pipe: Pipe, node: Node) -> Iterable[Birdho
         if not _is_known(draft, name):
             yield DatafileError(
                 f"Resource '{name}' not found, read by node '{node.name}' of pipe '{pipe.name}'",
-                hint=Workspace.nearest(name, draft.after.resources.values()),
+                hint=draft.after.hint_for_unknown(name),
             ).at(*spot_of_name(name, pipe, node, file))
 
 
 def _is_known(draft: Draft, name: str) -> bool:
     if {name, name.removesuffix(QUARANTINE_SUFFIX)} & draft.broken:
         return True
-    if name in draft.after.resources or draft.after.quarantine_of(name) is not None:
+    if name in draft.after.resources or name in draft.after.shared or draft.after.quarantine_of(name) is not None:
         return True
     return name.partition(".")[0] in (SERVICE_DATABASE, ORGANIZATION_DATABASE, "system") and "." in name
 

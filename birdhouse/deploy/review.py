@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from birdhouse.catalog.resources import DataSource
 from birdhouse.catalog.workspace import Workspace
+from birdhouse.deploy import ddl
 from birdhouse.deploy.check import DraftCheck
 from birdhouse.deploy.draft import Desired, make_draft
 from birdhouse.deploy.plan import make_plan
@@ -16,7 +20,7 @@ from birdhouse.engine.protocol import Engine
 from birdhouse.errors import BirdhouseError
 from birdhouse.language.datafile.lines import source_lines
 from birdhouse.language.datafile.model import Definition, TokenDefinition
-from birdhouse.language.datafile.parse import examine
+from birdhouse.language.datafile.parse import examine, parse_datasource
 
 
 class _AnySecret(dict[str, str]):
@@ -29,6 +33,8 @@ class _AnySecret(dict[str, str]):
         return "1"
 
 
+LENT_DATABASE = "lent"
+
 EMPTY = Workspace("review", "review", "review", variables=_AnySecret())
 
 
@@ -40,9 +46,11 @@ async def review(
     *,
     unreadable: Iterable[str] = (),
     env: Mapping[str, str] | None = None,
+    vendored: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[BirdhouseError]:
     """`files` is path to text with its includes unrolled, `unreadable` are paths of which there is no text.
 
+    `vendored` has, by workspace, the datafiles of the data sources that other workspaces share with this one.
     Templates are rendered without values, with their defaults and with the examples they declare. Sorted by place.
     """
     found: list[BirdhouseError] = []
@@ -66,14 +74,38 @@ async def review(
     for path, definition in definitions.items():
         if isinstance(definition, TokenDefinition):
             found += scope_problems(definition, files[path], path, names)
-    draft, unknown = make_draft(EMPTY, desired, now, unreadable=broken)
-    found += (error for error in unknown if (error.file, error.message) not in told)
-    check = DraftCheck(engine, services, draft, now)
-    await check.run(with_trials=True)
+    async with _lent(engine, vendored or {}, now) as shared:
+        draft, unknown = make_draft(replace(EMPTY, shared=shared), desired, now, unreadable=broken)
+        found += (error for error in unknown if (error.file, error.message) not in told)
+        check = DraftCheck(engine, services, draft, now)
+        await check.run(with_trials=True)
     found += check.problems
     if not found:
         found += make_plan(check.draft)[1]
     return _once_each(found)
+
+
+@asynccontextmanager
+async def _lent(
+    engine: Engine, vendored: Mapping[str, Mapping[str, str]], now: datetime
+) -> AsyncIterator[dict[str, DataSource]]:
+    """Empty tables for the data sources of other workspaces, by `workspace.name`."""
+    if not vendored:
+        yield {}
+        return
+    lent: dict[str, DataSource] = {}
+    await engine.execute(ddl.create_database(LENT_DATABASE))
+    try:
+        for workspace, files in vendored.items():
+            for path, text in files.items():
+                definition = parse_datasource(text, name=_stem(path))
+                datasource = DataSource(f"t_{len(lent)}", definition, text, LENT_DATABASE, now, now)
+                table = ddl.create_table(datasource.table, definition.columns, definition.engine, durable=False)
+                await engine.execute(table)
+                lent[f"{workspace}.{datasource.name}"] = datasource
+        yield lent
+    finally:
+        await engine.execute(ddl.drop_database(LENT_DATABASE))
 
 
 def _stem(path: str) -> str:

@@ -29,7 +29,7 @@ from birdhouse.metadata.database import Database
 from birdhouse.metadata.identifiers import new_database, new_id, new_resource_id
 from birdhouse.metadata.migrate import applied, migrate
 from birdhouse.metadata.migrations import MIGRATIONS, Migration
-from birdhouse.metadata.schema import metadata
+from birdhouse.metadata.schema import metadata, resources, shares
 
 Row = dict[str, Any]
 """Texts, integers and None."""
@@ -38,8 +38,8 @@ Rows = dict[str, list[Row]]
 
 WORKSPACES = "workspaces"
 TOKENS = "tokens"
-OF_THE_SERVER = frozenset({"jobs", "service_state"})
-"""Tables that do not go with a workspace: what its jobs were, and what the server notes about itself."""
+OF_THE_SERVER = frozenset({"jobs", "service_state", "shares"})
+"""Tables that do not go with a workspace: what its jobs were, what it shares, what the server notes about itself."""
 AS_WRITTEN = frozenset({"datafile", "datafiles"})
 """Columns whose text is a user's; whatever in it looks like an identifier stays."""
 
@@ -67,7 +67,9 @@ def replace_rows(connection: Connection, replaced_id: str, rows: Rows) -> None:
     """The rows of a workspace take the place of those of another, or of older ones of its own.
 
     What the server keeps about the replaced one, such as its jobs, goes over to the new one, and so do its branches.
+    Data sources stay shared as those of the same name were.
     """
+    shared = _shared(connection, replaced_id)
     (workspace,) = rows[WORKSPACES]
     plain = table(WORKSPACES, *map(column, workspace))
     rows = {**rows, TOKENS: _not_revived(connection, rows[TOKENS])}
@@ -85,6 +87,16 @@ def replace_rows(connection: Connection, replaced_id: str, rows: Rows) -> None:
             connection.execute(update(known).where(known.c[reference] == replaced_id).values(moved))
         connection.execute(delete(plain).where(plain.c.id == replaced_id))
     insert_rows(connection, {name: each for name, each in rows.items() if name != WORKSPACES})
+    ids = {row["name"]: row["id"] for row in rows[str(resources.name)] if row["kind"] == "datasource"}
+    again = [{"datasource_id": ids[name], "workspace_id": reader} for name, reader in shared if name in ids]
+    insert_rows(connection, {str(shares.name): again})
+
+
+def _shared(connection: Connection, workspace_id: str) -> list[tuple[str, str]]:
+    """(data source name, id of the workspace that may read it)."""
+    mine = select(resources.c.name, shares.c.workspace_id).join(resources, resources.c.id == shares.c.datasource_id)
+    found = connection.execute(mine.where(resources.c.workspace_id == workspace_id))
+    return [(row.name, row.workspace_id) for row in found]
 
 
 def _not_revived(connection: Connection, tokens: list[Row]) -> list[Row]:

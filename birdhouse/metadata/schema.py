@@ -224,6 +224,16 @@ releases = Table(
 )
 """Which commit of a project a workspace has, and had, with the datafiles of the time."""
 
+shares = Table(
+    "shares",
+    metadata,
+    Column("datasource_id", Text, ForeignKey("resources.id", ondelete="CASCADE"), nullable=False),
+    Column("workspace_id", Text, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    PrimaryKeyConstraint("datasource_id", "workspace_id"),
+    Index("shares_with_workspace", "workspace_id"),
+)
+"""A data source, and another workspace that may read it."""
+
 service_state = Table(
     "service_state",
     metadata,

@@ -189,6 +189,9 @@ class Composer:
         if quarantine is not None:
             self._refuse_filtered(name.removesuffix(QUARANTINE_SUFFIX), "its quarantine")
             return quarantine
+        shared = self._workspace.shared.get(name)
+        if shared is not None:
+            return shared.table
         raise self._unknown(name)
 
     def _result(self, pipe: Pipe) -> str:
@@ -220,7 +223,7 @@ class Composer:
         return rows_of_organization(self._services, name)
 
     def _unknown(self, name: str) -> SqlError:
-        hint = Workspace.nearest(name, self._workspace.resources.values())
+        hint = self._workspace.hint_for_unknown(name)
         return SqlError(f"Resource '{name}' not found", code=60, name="UNKNOWN_TABLE", hint=hint)
 
 

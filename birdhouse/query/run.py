@@ -177,6 +177,9 @@ class QueryRunner:
             return require(grants.may_read_pipe(found)).fixed_params
         if isinstance(found, DataSource):
             require(grants.may_read_datasource(found))
+        elif name in workspace.shared:
+            # A scope on a data source is about one of this workspace, which may have the same name.
+            require(grants.may_read_all())
         return {}
 
     def _endpoint_sql(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from birdhouse.access.store import TokenStore
 from birdhouse.catalog.catalog import Catalog
+from birdhouse.catalog.shares.readers import refuse_while_read_elsewhere
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.clock import Clock
 from birdhouse.deploy import ddl
@@ -45,6 +46,8 @@ class Hosting:
 
     async def remove(self, workspace: Workspace) -> None:
         """The workspace with all its rows, and before it its branches. Its jobs are cancelled; its backups stay."""
+        for datasource in workspace.datasources():
+            refuse_while_read_elsewhere(self._catalog, datasource, "deleted")
         for branch in self._catalog.branches(workspace.id):
             await self.remove(branch)
         await self._jobs.end_all(workspace.id)

@@ -53,3 +53,16 @@ def test_a_folder_without_datafiles_is_refused(birdhouse: Commands) -> None:
     assert "There are no datafiles in '.'" in birdhouse.error
     birdhouse("check", "nowhere", code=1)
     assert "'nowhere' is not a folder" in birdhouse.error
+
+
+def test_what_another_workspace_shares_is_known_by_its_datafile(birdhouse: Commands) -> None:
+    folder = birdhouse.folder
+    pipe = "NODE n\nSQL >\n    SELECT sum({}) AS visits FROM shop.visits\n"
+    birdhouse.write({"pipes/reach.pipe": pipe.format("visits")})
+    printed = in_a_process("check", folder, folder=folder, code=1)
+    assert "Resource 'shop.visits' not found" in printed and "tb datasource share visits" in printed
+    birdhouse.write({"vendor/shop/datasources/visits.datasource": "SCHEMA >\n    `n` UInt32\n"})
+    printed = in_a_process("check", folder, folder=folder, code=1)
+    assert "reach.pipe:3:16" in printed and "`visits`" in printed
+    birdhouse.write({"pipes/reach.pipe": pipe.format("n")})
+    in_a_process("check", folder, folder=folder)

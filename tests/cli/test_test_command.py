@@ -179,3 +179,13 @@ def test_tests_that_cannot_be_read_are_told_with_their_place(birdhouse: Commands
 def test_a_project_without_tests_is_told_so(birdhouse: Commands) -> None:
     birdhouse("test", code=1)
     assert "There are no tests in 'tests'" in birdhouse.error
+
+
+def test_data_sources_that_another_workspace_shares_are_there_with_their_fixtures(birdhouse: Commands) -> None:
+    birdhouse.write({
+        "pipes/reach.pipe": "NODE n\nSQL >\n    SELECT sum(n) AS visits FROM shop.visits\n\nTYPE ENDPOINT\n",
+        "vendor/shop/datasources/visits.datasource": "SCHEMA >\n    `n` UInt32 `json:$.n`\n",
+        "vendor/shop/fixtures/visits.ndjson": '{"n": 1}\n{"n": 10}\n',
+        "tests/reach.yaml": "- name: all\n  parameters: ''\n  expected_result: '{\"visits\": 11}'\n",
+    })  # fmt: skip
+    assert "1 passed" in birdhouse("test", birdhouse.folder)

@@ -172,14 +172,6 @@ def test_there_is_nothing_to_schedule_or_synchronise(tb: Tb, visits: str) -> Non
     assert tb.run("datasource", "sync", visits, "--yes").code == 1
 
 
-def test_sharing_names_the_way_around(tb: Tb, server: Server, visits: str) -> None:
-    user = server.get("/tokens").json()["user_token"]
-    tb("auth", "--host", server.url, "--token", server.admin_token)
-    refused = tb("datasource", "share", visits, "local", "--user_token", user, "--yes", code=1)
-    assert "birdhouse backup clone" in refused or "shared" in refused
-    assert tb.run("datasource", "unshare", visits, "local", "--user_token", user, "--yes").code == 1
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [((), "visits"), (("--match", "visits_.*"), "visits"), (("--recursive",), "visits"), (("--no-deps",), "visits")],

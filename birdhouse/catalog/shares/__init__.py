@@ -1,0 +1,1 @@
+"""Shares: data sources that other workspaces may read, as `origin.name`."""
