@@ -161,7 +161,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, database: Database,
     )
     tokens = TokenStore(database, clock, fixed)
     cipher = Cipher.open(settings.data_dir / KEY_FILE)
-    catalog = Catalog(database, clock, on_change=tokens.changed, cipher=cipher)
+    catalog = Catalog(database, clock, on_loss=tokens.changed, cipher=cipher)
 
     def services() -> Workspace | None:
         return catalog.named(SERVICE_WORKSPACE)

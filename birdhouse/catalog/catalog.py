@@ -27,15 +27,17 @@ class Catalog:
         self,
         database: Database,
         clock: Clock,
-        on_change: Callable[[], None] = lambda: None,
+        on_loss: Callable[[], None] = lambda: None,
         *,
         cipher: Cipher | None = None,
     ) -> None:
-        """`on_change` is called after every saved change, on the metadata thread. `cipher` reads variables."""
+        """`on_loss` is called, on the metadata thread, when a workspace has gone or come in the place of another, and
+        when a resource has gone or has another name: what tokens are about. `cipher` reads variables.
+        """
         self._database = database
         self._clock = clock
         self._cipher = cipher
-        self._on_change = on_change
+        self._on_loss = on_loss
         self._workspaces: dict[str, Workspace] = {}
         self._named: dict[str, Workspace] = {}
         self._shares: share_store.Shares = {}
@@ -122,7 +124,7 @@ class Catalog:
             del self._workspaces[workspace.id]
             del self._named[workspace.name]
             self._show_shared(shares[0])
-            self._on_change()
+            self._on_loss()
 
         def save(connection: Transaction) -> None:
             store.remove_workspace(connection, workspace.id)
@@ -146,7 +148,6 @@ class Catalog:
 
         def publish() -> None:
             self._show_shared(shares[0])
-            self._on_change()
 
         def save(connection: Transaction) -> None:
             change(connection)
@@ -169,12 +170,13 @@ class Catalog:
         """
         saved = [each for each in after.resources.values() if before.by_id.get(each.id) is not each]
         deleted = [identity for identity in before.by_id if identity not in after.by_id]
-
+        renamed = any(each.id in before.by_id and before.by_id[each.id].name != each.name for each in saved)
         shares: list[share_store.Shares] = []
 
         def publish() -> None:
             self._publish(after, *shares)
-            self._on_change()
+            if deleted or renamed:
+                self._on_loss()
 
         def save(connection: Transaction) -> None:
             store.save(connection, after.id, saved, deleted, unfinished)
@@ -207,7 +209,7 @@ class Catalog:
                 del self._workspaces[replaces.id]
                 del self._named[replaces.name]
             self._publish(adopted[0], shares[0])
-            self._on_change()
+            self._on_loss()
 
         replaced_id = replaces.id if replaces is not None else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 
@@ -189,6 +189,23 @@ def datasources_read(workspace: Workspace, pipe: Pipe) -> Iterable[DataSource]:
             elif read.id not in seen:
                 seen.add(read.id)
                 waiting.append(read)
+
+
+def pipes_below(workspace: Workspace, pipes: Iterable[Pipe], *, but: Collection[str] = ()) -> tuple[Pipe, ...]:
+    """The pipes themselves and those that they read, directly or through others; those named in `but` are left out."""
+    waiting, found = list(pipes), dict[str, Pipe]()
+    while waiting:
+        pipe = waiting.pop()
+        if pipe.name not in found and pipe.name not in but:
+            found[pipe.name] = pipe
+            read = (workspace.resources.get(name) for name in sources(pipe.definition))
+            waiting += (each for each in read if isinstance(each, Pipe))
+    return tuple(found.values())
+
+
+def names_read(workspace: Workspace, pipe: Pipe) -> frozenset[str]:
+    """What the pipe reads, directly or through other pipes, by the names that are written there."""
+    return frozenset(name for each in pipes_below(workspace, [pipe]) for name in sources(each.definition))
 
 
 def ids_below(workspace: Workspace, datasource_id: str) -> frozenset[str]:

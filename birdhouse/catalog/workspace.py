@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from itertools import pairwise
 
 from birdhouse.catalog.connection import Connection
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe, Resource
@@ -14,6 +16,8 @@ from birdhouse.errors import Conflict, NotFound
 
 SERVICE_DATABASE = "tinybird"
 """The namespace of the service data sources, as users write it: `tinybird.pipe_stats_rt`."""
+
+LIKELY_NAMES = 8
 
 MAIN_DATABASE = "main"
 """The namespace of the main workspace's data sources, as the user of a branch writes it: `main.page_views`."""
@@ -95,15 +99,12 @@ class Workspace:
     def hint_for_unknown(self, name: str) -> str:
         """What may have been meant by a name that a query reads and that nothing has here; may be empty."""
         origin, dot, table = name.partition(".")
-        if not dot:
-            return self.nearest(name, self.resources.values())
         near = difflib.get_close_matches(name, self.shared, n=1)
-        if near:
-            return f"Did you mean '{near[0]}'?"
-        return (
-            f"Data sources of another workspace can be read once they are shared: in '{origin}', "
-            f"`tb datasource share {table} {self.name}`."
-        )
+        likely = f"Did you mean '{near[0]}'?" if near else self.nearest(name, self.resources.values())
+        if not dot or near:
+            return likely
+        lent = f"One of the workspace '{origin}' can be read once it is shared: tb datasource share {table} {self.name}."
+        return f"{likely} {lent}".strip()
 
     def with_changes(self, saved: Iterable[Resource] = (), deleted_ids: Iterable[str] = ()) -> Workspace:
         gone = set(deleted_ids)
@@ -118,5 +119,19 @@ class Workspace:
     @staticmethod
     def nearest(name: str, among: Iterable[Resource]) -> str:
         """A hint that names the resource whose name is most like `name`, or an empty text."""
-        near = difflib.get_close_matches(name, [each.name for each in among], n=1)
+        likely = heapq.nlargest(LIKELY_NAMES, (each.name for each in among), key=partial(_parts_shared, name))
+        near = difflib.get_close_matches(name, likely, n=1)
         return f"Did you mean '{near[0]}'?" if near else ""
+
+
+def _parts_shared(name: str, other: str) -> float:
+    """From 0 to 1: tells the few names that are worth a comparison letter by letter, at a tenth of its price."""
+    ours, theirs = _parts(name), _parts(other)
+    return 2 * len(ours & theirs) / (len(ours) + len(theirs))
+
+
+@lru_cache(maxsize=4096)
+def _parts(name: str) -> frozenset[str]:
+    """Its pairs of letters that stand side by side, and its ends."""
+    whole = f" {name.lower()} "
+    return frozenset(map("".join, pairwise(whole)))

@@ -15,6 +15,7 @@ from birdhouse.catalog.workspace import SERVICE_DATABASE, Workspace
 from birdhouse.deploy import ddl
 from birdhouse.deploy.apply import create_quarantine
 from birdhouse.deploy.draft import Draft, with_datasource
+from birdhouse.deploy.known_columns import KnownColumns
 from birdhouse.deploy.nodes import NodeCheck
 from birdhouse.deploy.places import in_datasource, in_node
 from birdhouse.deploy.view_check import ViewCheck
@@ -43,17 +44,26 @@ class DraftCheck:
     """Checks one draft. `draft` grows by the data sources that its materialized nodes create.
 
     Each problem is told once: what reads something that is broken is not looked at. With `infer_targets` a
-    materialized node without ENGINE creates its target too.
+    materialized node without ENGINE creates its target too. `known` is what earlier checks have asked the engine.
     """
 
     def __init__(
-        self, engine: Engine, services: Workspace | None, draft: Draft, now: datetime, *, infer_targets: bool = False
+        self,
+        engine: Engine,
+        services: Workspace | None,
+        draft: Draft,
+        now: datetime,
+        *,
+        infer_targets: bool = False,
+        known: KnownColumns | None = None,
     ) -> None:
         self._engine = engine
         self._services = services
         self._now = now
         self._infer_targets = infer_targets
+        self._known = known or KnownColumns()
         self._database = f"{SCRATCH_PREFIX}{secrets.token_hex(8)}"
+        self._has_database = False
         self.draft = draft
         self._scratch = draft.after
         self._broken = set(draft.broken)
@@ -70,7 +80,7 @@ class DraftCheck:
                 resource = self.draft.after.resources[name]
                 if isinstance(resource, DataSource) and name not in self._broken:
                     await self._table(resource)
-            nodes = NodeCheck(self._engine, self._services, self._scratch, self.draft, self._broken)
+            nodes = NodeCheck(self._engine, self._services, self._scratch, self.draft, self._broken, self._known)
             await nodes.run(pipes)
             for definition in lineage.order(pipes):
                 await self._output(definition, nodes)
@@ -88,15 +98,22 @@ class DraftCheck:
 
     @asynccontextmanager
     async def _scratch_database(self) -> AsyncIterator[None]:
-        await self._engine.execute(ddl.create_database(self._database))
+        """It is made by the first that needs it, which most pipes do not."""
         try:
             yield
         finally:
-            await self._engine.execute(ddl.drop_database(self._database))
+            if self._has_database:
+                await self._engine.execute(ddl.drop_database(self._database))
+
+    async def _make_database(self) -> None:
+        if not self._has_database:
+            self._has_database = True
+            await self._engine.execute(ddl.create_database(self._database))
 
     async def _table(self, datasource: DataSource) -> None:
         scratch = replace(datasource, database=self._database)
         definition = datasource.definition
+        await self._make_database()
         try:
             await self._engine.execute(
                 ddl.create_table(
@@ -167,6 +184,7 @@ class DraftCheck:
                 await self._create_target(pipe, node, name, columns)
             target = self._scratch.resources.get(name)
             if isinstance(target, DataSource):
+                await self._make_database()
                 await self.views.check(self._scratch, pipe, columns, target)
         except BirdhouseError as error:
             self._refuse(error, pipe, node)

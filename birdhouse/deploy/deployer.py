@@ -18,6 +18,7 @@ from birdhouse.deploy.apply import apply
 from birdhouse.deploy.check import DraftCheck
 from birdhouse.deploy.draft import Desired, make_draft
 from birdhouse.deploy.explain import explain
+from birdhouse.deploy.known_columns import KnownColumns
 from birdhouse.deploy.plan import CreateView, Plan, TakeSnapshot, make_plan
 from birdhouse.deploy.records import exchange, operations_of
 from birdhouse.deploy.views import Note as ViewNote
@@ -91,6 +92,7 @@ class Deployer:
         self._catalog = catalog
         self._clock = clock
         self._note = note
+        self._known = KnownColumns()
 
     def names(self, workspace_id: str) -> set[str]:
         """The resources that are there now."""
@@ -135,7 +137,7 @@ class Deployer:
         refuse(problems)
         if not draft.changed:
             return Plan(before, before, ()), ()
-        check = DraftCheck(self._engine, self._services(), draft, now, infer_targets=infer_targets)
+        check = DraftCheck(self._engine, self._services(), draft, now, infer_targets=infer_targets, known=self._known)
         await check.run(ignore_sql_errors=ignore_sql_errors)
         refuse(check.problems)
         plan, problems = make_plan(check.draft)

@@ -153,18 +153,19 @@ def with_datasource(draft: Draft, definition: DataSourceDefinition, text: str, n
 def _reference_problems(draft: Draft) -> tuple[Draft, list[BirdhouseError]]:
     problems: list[BirdhouseError] = []
     broken_nodes: set[tuple[str, str]] = set()
-    for name in draft.changed:
-        pipe = draft.after.resources[name]
-        if isinstance(pipe, Pipe):
-            for node in pipe.definition.nodes:
-                if found := list(_unknown_references(draft, pipe, node)):
-                    problems += found
-                    broken_nodes.add((name, node.name))
-            problems += _target_problems(draft, pipe)
+    pipes = [pipe for name in draft.changed if isinstance(pipe := draft.after.resources[name], Pipe)]
+    for pipe in pipes:
+        for node in pipe.definition.nodes:
+            if found := list(_unknown_references(draft, pipe, node)):
+                problems += found
+                broken_nodes.add((pipe.name, node.name))
+        problems += _target_problems(draft, pipe)
+    if not pipes:
+        return draft, problems
     draft = replace(draft, broken_nodes=frozenset(broken_nodes))
-    # A text that cannot be read has no references to follow.
-    whole = (pipe for pipe in draft.after.pipes() if not any(name == pipe.name for name, _ in broken_nodes))
-    cycle = lineage.pipe_cycle(pipe.definition for pipe in whole)
+    # There was no cycle before, and a text that cannot be read has no references to follow.
+    unreadable = {name for name, _ in broken_nodes}
+    cycle = lineage.pipe_cycle(each.definition for each in lineage.pipes_below(draft.after, pipes, but=unreadable))
     if cycle is not None:
         circle = Conflict(f"Circular reference: {' -> '.join(cycle)}", hint="Break the circle at one node.")
         inside = [name.rpartition(".")[0] for name in cycle]

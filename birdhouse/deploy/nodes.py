@@ -10,9 +10,10 @@ from birdhouse.catalog import lineage
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy.draft import Draft
+from birdhouse.deploy.known_columns import KnownColumns
 from birdhouse.deploy.places import in_node
 from birdhouse.engine.protocol import Engine
-from birdhouse.engine.tables import StoredColumn, describe_select
+from birdhouse.engine.tables import StoredColumn
 from birdhouse.engine.types import quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, SqlError
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
@@ -52,7 +53,13 @@ class NodeCheck:
     """
 
     def __init__(
-        self, engine: Engine, services: Workspace | None, workspace: Workspace, draft: Draft, broken: Iterable[str]
+        self,
+        engine: Engine,
+        services: Workspace | None,
+        workspace: Workspace,
+        draft: Draft,
+        broken: Iterable[str],
+        known: KnownColumns,
     ) -> None:
         """`workspace` is the one after the draft, with empty tables; `broken` are resources that cannot be used."""
         self._engine = engine
@@ -60,6 +67,7 @@ class NodeCheck:
         self._workspace = workspace
         self._draft = draft
         self._broken_resources = set(broken)
+        self._known = known
         self._broken = {_Place(*names) for names in draft.broken_nodes}
         self._columns: dict[_Place, Columns] = {}
         self._checks: dict[_Place, asyncio.Future[bool]] = {}
@@ -151,14 +159,14 @@ class NodeCheck:
 
     async def _describe(self, composed: Composed) -> Columns:
         async with self._turns:
-            return await describe_select(self._engine, composed.sql, composed.query_parameters)
+            return await self._known.of(self._engine, self._workspace, composed)
 
     def _compose_whole(self, places: Iterable[_Place]) -> None:
         """A text may be fine by itself, and too long, too deep or too open with all that it reads."""
         composers: dict[bool, Composer] = {}
         for place in places:
             pipe, node = self._found(place)
-            if place not in self._columns or node.name != pipe.output.name:
+            if place not in self._columns or node.name != pipe.output.name or not self._nodes_read(place, NO_VALUES):
                 continue
             # What one has composed is there for those that read it, and so are the secrets of all of them.
             composer = composers.setdefault(pipe.kind is NodeKind.COPY, self._composer(pipe, NO_VALUES))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from birdhouse.catalog.resources import DataSource, Pipe
+from birdhouse.catalog import lineage
+from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe
 from birdhouse.catalog.workspace import Workspace
 from birdhouse.deploy import ddl
 from birdhouse.deploy.alter import Alteration, alterations
@@ -120,6 +121,12 @@ def make_plan(draft: Draft) -> tuple[Plan, list[BirdhouseError]]:
     return Plan(draft.before, after, (*dropped, *tables, *created, *pipes)), []
 
 
+def _names_in(workspace: Workspace, pipe: Pipe) -> set[str]:
+    """Of the resources that the statement of its view follows from."""
+    read = lineage.names_read(workspace, pipe)
+    return {pipe.name, pipe.target or "", *read, *(name.removesuffix(QUARANTINE_SUFFIX) for name in read)}
+
+
 def _table_step(draft: Draft, datasource: DataSource) -> Step:
     old = draft.before.resources.get(datasource.name)
     if isinstance(old, DataSource):
@@ -130,8 +137,10 @@ def _table_step(draft: Draft, datasource: DataSource) -> Step:
 def _view_steps(draft: Draft) -> tuple[list[DropView], list[CreateView]]:
     """Every materialized pipe whose composed SQL is no longer what its view was created with gets a new view.
 
-    That covers pipes further up: a view holds the text of all pipes it reads.
+    That covers pipes further up: a view holds the text of all pipes it reads. Where none of what it reads or writes has
+    changed, neither has the text.
     """
+    changed = set(draft.changed)
     dropped: list[DropView] = []
     created: list[CreateView] = []
     for gone in draft.before.pipes():
@@ -139,7 +148,7 @@ def _view_steps(draft: Draft) -> tuple[list[DropView], list[CreateView]]:
         if gone.view is not None and (not isinstance(now, Pipe) or now.view != gone.view):
             dropped.append(DropView(gone))
     for pipe in draft.after.pipes():
-        if pipe.view is None or pipe.target is None:
+        if pipe.view is None or pipe.target is None or changed.isdisjoint(_names_in(draft.after, pipe)):
             continue
         target = draft.after.datasource(pipe.target)
         sql = Composer(draft.after, {}, check=True).pipe(pipe).sql

@@ -35,7 +35,7 @@ class _AnySecret(dict[str, str]):
 
 LENT_DATABASE = "lent"
 
-EMPTY = Workspace("review", "review", "review", variables=_AnySecret())
+EMPTY = Workspace("review", "this_workspace", "review", variables=_AnySecret())
 
 
 async def review(

@@ -244,8 +244,10 @@ class Scheduler:
 
     def status(self, workspace: Workspace, pipe: Pipe) -> ScheduleStatus | None:
         """None for a pipe that runs on demand only."""
+        if not written(pipe):
+            return None
         member = self._member(workspace, pipe)
-        if member is None or not written(pipe):
+        if member is None:
             return None
         progress = self._progress.get(pipe.id, Progress(NEVER))
         has_ticks = member.cron is not None and not progress.is_paused

@@ -30,7 +30,10 @@ A node without a template has the same text in each call.
 """
 
 REPLACED_KEPT = 1024
-"""How many texts are remembered with their tables replaced; they have slots in the place of values."""
+"""How many texts are remembered with their tables replaced.
+
+They have slots in the place of values, or none at all: each push checks the same pipes with those that read them.
+"""
 
 FILLED_LENGTH_MAX = 65_536
 """Longer SQL is composed as it is: then the parser sees that it is not too long."""
@@ -159,7 +162,7 @@ class Composer:
                 replacements[ref.database, ref.name] = (replacement.database, replacement.table)
             else:
                 replacements[ref.database, ref.name] = replacement
-        if self._slots is None:
+        if self._slots is None and not (self._check and len(sql) <= CHECKED_LENGTH_MAX):
             return replace_tables(checked.sql, replacements, functions_allowed=self._table_functions)
         return _remembered_replaced(checked.sql, tuple(replacements.items()), self._table_functions)
 

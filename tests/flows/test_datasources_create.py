@@ -190,7 +190,7 @@ def test_an_unknown_data_source_is_not_found_and_the_nearest_one_is_named(server
     create(server, name)
     for method, path in (
         ("GET", ""), ("GET", ".datasource"), ("PUT", ""), ("DELETE", ""), ("POST", "/alter"), ("POST", "/truncate"),
-        ("POST", "/delete"), ("POST", "/share"), ("GET", "/scheduling/state"),
+        ("POST", "/delete"), ("GET", "/scheduling/state"),
     ):  # fmt: skip
         answer = server.request(method, f"/v0/datasources/{name}x{path}")
         assert answer.status_code == 404, (method, path, answer.text)
@@ -199,11 +199,8 @@ def test_an_unknown_data_source_is_not_found_and_the_nearest_one_is_named(server
         assert error.endswith(f"Did you mean '{name}'?")
 
 
-def test_schedules_and_sharing_say_what_to_do_instead(server: Server, name: str) -> None:
+def test_a_schedule_says_what_to_do_instead(server: Server, name: str) -> None:
     create(server, name)
     runs = server.post(f"/v0/datasources/{name}/scheduling/runs")
     assert runs.status_code == 400
     assert "COPY_SCHEDULE" in runs.json()["error"]
-    shared = server.post(f"/v0/datasources/{name}/share", data={"destination_workspace_id": "w"})
-    assert shared.status_code == 400
-    assert "sharing between workspaces is not available" in shared.json()["error"]

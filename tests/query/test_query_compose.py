@@ -71,7 +71,11 @@ def test_a_filter_on_a_pipe_holds_for_its_result() -> None:
     [
         ("SELECT * FROM evnts", "Resource 'evnts' not found. Did you mean 'events'?"),
         ("SELECT * FROM system.users", "The table system.users cannot be read."),
-        ("SELECT * FROM other.events", "Resource 'other.events' not found. Did you mean 'events'?"),
+        (
+            "SELECT * FROM other.events",
+            "Resource 'other.events' not found. Did you mean 'events'? One of the workspace 'other' "
+            "can be read once it is shared: tb datasource share events local.",
+        ),
         ("SELECT * FROM file('/etc/passwd')", None),
         ("SELECT * FROM url('http://127.0.0.1/')", None),
         ("SELECT 1 INTO OUTFILE '/tmp/x'", None),

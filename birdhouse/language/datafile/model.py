@@ -128,15 +128,16 @@ class PipeDefinition:
     tokens: tuple[TokenGrant, ...] = ()
     tags: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    output: Node | None = field(init=False, compare=False, repr=False)
+    """The node that gives the pipe its kind: the one node that is not standard, or None."""
+
+    def __post_init__(self) -> None:
+        output = next((node for node in self.nodes if node.kind is not NodeKind.STANDARD), None)
+        object.__setattr__(self, "output", output)
 
     @property
     def resource_name(self) -> str:
         return versioned(self.name, self.version)
-
-    @property
-    def output(self) -> Node | None:
-        """The node that gives the pipe its kind: the one node that is not standard, or None."""
-        return next((node for node in self.nodes if node.kind is not NodeKind.STANDARD), None)
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)

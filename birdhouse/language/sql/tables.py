@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from birdhouse.language.sql.parser import referenced_tables, syntax_tree
 
@@ -22,6 +23,11 @@ COPY_TABLE_FUNCTIONS = GENERAL_TABLE_FUNCTIONS | {
 }
 
 
+TEXTS_REMEMBERED = 1024
+REMEMBERED_LENGTH_MAX = 8192
+"""Who pushes a pipe asks several times what one text reads."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class TableRef:
     """A table as the SQL names it; `database` is empty when it names none."""
@@ -32,13 +38,21 @@ class TableRef:
 
 def tables(sql: str, *, functions_allowed: Collection[str] = COPY_TABLE_FUNCTIONS) -> frozenset[TableRef]:
     """The tables a SELECT reads, subqueries and IN included, CTEs and table functions left out."""
-    return frozenset(
-        TableRef(database, name) for database, name, _ in referenced_tables(sql, functions_allowed) if name
-    )
+    return frozenset(TableRef(database, name) for database, name, _ in _referenced(sql, functions_allowed) if name)
 
 
 def table_functions(sql: str, *, functions_allowed: Collection[str] = COPY_TABLE_FUNCTIONS) -> frozenset[str]:
-    return frozenset(function for _, _, function in referenced_tables(sql, functions_allowed) if function)
+    return frozenset(function for _, _, function in _referenced(sql, functions_allowed) if function)
+
+
+def _referenced(sql: str, functions_allowed: Collection[str]) -> tuple[tuple[str, str, str], ...]:
+    read = _read if len(sql) <= REMEMBERED_LENGTH_MAX else _read.__wrapped__
+    return read(sql, frozenset(functions_allowed))
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def _read(sql: str, functions_allowed: frozenset[str]) -> tuple[tuple[str, str, str], ...]:
+    return tuple(referenced_tables(sql, functions_allowed))
 
 
 def leftmost_table(sql: str) -> TableRef | None:
