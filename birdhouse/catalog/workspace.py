@@ -103,7 +103,9 @@ class Workspace:
         likely = f"Did you mean '{near[0]}'?" if near else self.nearest(name, self.resources.values())
         if not dot or near:
             return likely
-        lent = f"One of the workspace '{origin}' can be read once it is shared: tb datasource share {table} {self.name}."
+        lent = (
+            f"One of the workspace '{origin}' can be read once it is shared: tb datasource share {table} {self.name}."
+        )
         return f"{likely} {lent}".strip()
 
     def with_changes(self, saved: Iterable[Resource] = (), deleted_ids: Iterable[str] = ()) -> Workspace:
