@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
@@ -118,11 +118,18 @@ def read_by_node(workspace: Workspace, pipe: Pipe, node: Node) -> frozenset[str]
 
 def readers(workspace: Workspace, name: str) -> tuple[Pipe, ...]:
     """The pipes that read the data source or pipe of that name directly."""
-    return tuple(
-        pipe
-        for pipe in workspace.pipes()
-        if pipe.name != name and any(read.name == name for read in reads(workspace, pipe))
-    )
+    return tuple(pipe for pipe in _readers_by_name(workspace).get(name, ()) if pipe.name != name)
+
+
+def _readers_by_name(workspace: Workspace) -> Mapping[str, Sequence[Pipe]]:
+    """Found once for each value of a workspace: who looks at jobs asks for every one of them."""
+    found: dict[str, list[Pipe]] | None = workspace.derived.get("readers")
+    if found is None:
+        found = workspace.derived["readers"] = {}
+        for pipe in workspace.pipes():
+            for name in {read.name for read in reads(workspace, pipe)}:
+                found.setdefault(name, []).append(pipe)
+    return found
 
 
 def dependents(workspace: Workspace, name: str) -> tuple[Pipe, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from itertools import pairwise
+from typing import Any
 
 from birdhouse.catalog.connection import Connection
 from birdhouse.catalog.resources import QUARANTINE_SUFFIX, DataSource, Pipe, Resource
@@ -45,6 +46,11 @@ class Workspace:
     @cached_property
     def by_id(self) -> Mapping[str, Resource]:
         return {resource.id: resource for resource in self.resources.values()}
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What has been found out about this value and is asked again and again; it goes with the value."""
+        return {}
 
     def find(self, name_or_id: str) -> Resource | None:
         return self.resources.get(name_or_id) or self.by_id.get(name_or_id)

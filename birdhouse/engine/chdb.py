@@ -28,6 +28,7 @@ import chdb
 
 from birdhouse.engine.channel import Channel
 from birdhouse.engine.failures import Translation, discreet, insert_failure, statement_failure
+from birdhouse.engine.header import HEADED_FORMATS, header_of
 from birdhouse.engine.pool import Pool, ignore_outcome, uninterrupted
 from birdhouse.engine.statement import (
     ROW_FORMATS,
@@ -169,7 +170,7 @@ class ChdbEngine:
     @asynccontextmanager
     async def stream(self, query: Query, /) -> AsyncIterator[AsyncIterator[bytes]]:
         """An error that the statement has from the start raises on entering."""
-        if query.format not in ROW_FORMATS:
+        if query.format not in ROW_FORMATS | HEADED_FORMATS:
             raise SqlError(f"The format {query.format} cannot be streamed.", hint="Use a format of plain rows.")
         own = self._own_settings(query)
         channel = Channel()
@@ -324,10 +325,18 @@ def _statistics(result: Any) -> Statistics:
 def _send_chunks(channel: Channel, query: Query, own: Settings, seat: Seat) -> None:
     parameters = bound_parameters(query.sql, query.parameters)
     with seat.connection(own, discreet(statement_failure, query.parameters.values())) as connection:
+        header = b""
         for chunk in connection.send_query(query.sql, query.format, params=parameters):
-            if not channel.send(chunk.bytes()):
+            # Each chunk is a document with a header of its own; a result without rows has no chunk at all.
+            rows = chunk.bytes()
+            rows = rows.removeprefix(header) if header else rows
+            header = header or header_of(query.format, rows)
+            if not channel.send(rows):
                 # Leaving with an error closes the connection and with it the open stream.
                 raise Cancelled()
+        if query.format in HEADED_FORMATS and not header:
+            empty = f"SELECT * FROM (\n{query.sql}\n) LIMIT 0"
+            channel.send(connection.query(empty, query.format, params=parameters).bytes())
 
 
 async def _chunks(first: bytes | None, channel: Channel, sending: asyncio.Task[None]) -> AsyncIterator[bytes]:

@@ -9,15 +9,11 @@ from birdhouse.errors import InvalidParameter
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`row_format` is set for formats that are a plain sequence of rows: they are streamed, whatever their size."""
+    """Plain rows, with or without the names of the columns before them, are streamed, whatever their size."""
 
     engine: str
     content_type: str
-    row_format: str | None = None
-
-    @property
-    def has_header(self) -> bool:
-        return self.row_format is not None and self.row_format != self.engine
+    is_streamed: bool = False
 
 
 _JSON = "application/json"
@@ -26,9 +22,9 @@ _TEXT = "text/plain"
 ENDPOINT_FORMATS = {
     "json": Format("JSON", _JSON),
     # Both spellings answer with a header line; the hosted service does so in practice.
-    "csv": Format("CSVWithNames", "text/csv; charset=utf-8", "CSV"),
-    "csvwithnames": Format("CSVWithNames", "text/csv; charset=utf-8", "CSV"),
-    "ndjson": Format("JSONEachRow", "application/x-ndjson", "JSONEachRow"),
+    "csv": Format("CSVWithNames", "text/csv; charset=utf-8", is_streamed=True),
+    "csvwithnames": Format("CSVWithNames", "text/csv; charset=utf-8", is_streamed=True),
+    "ndjson": Format("JSONEachRow", "application/x-ndjson", is_streamed=True),
     "parquet": Format("Parquet", "application/vnd.apache.parquet"),
     "prometheus": Format("Prometheus", "text/plain; version=0.0.4; charset=utf-8"),
 }
@@ -39,14 +35,14 @@ SQL_FORMATS = {
         Format("JSON", _JSON),
         Format("JSONCompact", _JSON),
         Format("JSONStrings", _JSON),
-        Format("JSONEachRow", "application/x-ndjson", "JSONEachRow"),
-        Format("JSONStringsEachRow", "application/x-ndjson", "JSONStringsEachRow"),
-        Format("CSV", "text/csv; charset=utf-8", "CSV"),
-        Format("CSVWithNames", "text/csv; charset=utf-8", "CSV"),
-        Format("TSV", "text/tab-separated-values; charset=utf-8", "TSV"),
-        Format("TabSeparated", "text/tab-separated-values; charset=utf-8", "TabSeparated"),
-        Format("TSVWithNames", "text/tab-separated-values; charset=utf-8", "TSV"),
-        Format("TabSeparatedWithNames", "text/tab-separated-values; charset=utf-8", "TabSeparated"),
+        Format("JSONEachRow", "application/x-ndjson", is_streamed=True),
+        Format("JSONStringsEachRow", "application/x-ndjson", is_streamed=True),
+        Format("CSV", "text/csv; charset=utf-8", is_streamed=True),
+        Format("CSVWithNames", "text/csv; charset=utf-8", is_streamed=True),
+        Format("TSV", "text/tab-separated-values; charset=utf-8", is_streamed=True),
+        Format("TabSeparated", "text/tab-separated-values; charset=utf-8", is_streamed=True),
+        Format("TSVWithNames", "text/tab-separated-values; charset=utf-8", is_streamed=True),
+        Format("TabSeparatedWithNames", "text/tab-separated-values; charset=utf-8", is_streamed=True),
         Format("PrettyCompact", _TEXT),
         Format("Pretty", _TEXT),
         Format("Vertical", _TEXT),

@@ -213,8 +213,8 @@ class QueryRunner:
         limits = Limits(threads=composed.max_threads)
         query = Query(sql, form.engine, composed.query_parameters, limits, request.settings)
         placed = partial(located, self._engine, workspace, pipe, request.parameters, self._services)
-        if form.row_format is not None and not request.explain:
-            return StreamedAnswer(form, self._streamed(query, form, placed))
+        if form.is_streamed and not request.explain:
+            return StreamedAnswer(form, self._streamed(query, placed))
         try:
             if form.engine == PROMETHEUS and not request.explain:
                 columns = await self._columns(query)
@@ -231,19 +231,12 @@ class QueryRunner:
         return [(name, type) for name, type, *_ in rows]
 
     @asynccontextmanager
-    async def _streamed(self, query: Query, form: Format, placed: Placed) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Only plain rows can be streamed, so a header is asked for apart and put in front."""
-        assert form.row_format is not None
+    async def _streamed(self, query: Query, placed: Placed) -> AsyncIterator[AsyncIterator[bytes]]:
         try:
-            header = await self._header(query) if form.has_header else b""
-            async with self._engine.stream(replace(query, format=form.row_format)) as chunks:
-                yield _with_header(header, chunks) if header else chunks
+            async with self._engine.stream(query) as chunks:
+                yield chunks
         except SqlError as error:
             raise await placed(error) from error
-
-    async def _header(self, query: Query) -> bytes:
-        empty = replace(query, sql=f"SELECT * FROM (\n{query.sql}\n) LIMIT 0")
-        return (await self._engine.select(empty)).body
 
 
 def _merged(fixed: Mapping[str, str], others: Mapping[str, str]) -> Mapping[str, str]:
@@ -255,9 +248,3 @@ def _merged(fixed: Mapping[str, str], others: Mapping[str, str]) -> Mapping[str,
                 hint="Read them in separate queries.",
             )
     return {**fixed, **others} if others else fixed
-
-
-async def _with_header(header: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield header
-    async for chunk in chunks:
-        yield chunk

@@ -30,8 +30,19 @@ async def test_a_large_stream_is_what_a_select_answers(engine: Engine, format_na
     assert b"".join(chunks) == whole.body
 
 
-@pytest.mark.parametrize("format_name", ["JSON", "CSVWithNames", "TSVWithNames", "Parquet", "Arrow", "JSONCompact"])
-async def test_a_format_with_envelope_or_header_is_not_streamed(engine: Engine, format_name: str) -> None:
+@pytest.mark.parametrize("format_name", ["CSVWithNames", "TSVWithNames", "TabSeparatedWithNames"])
+@pytest.mark.parametrize("rows", [0, 1, ROWS])
+async def test_a_header_comes_once_whatever_stands_in_it(engine: Engine, format_name: str, rows: int) -> None:
+    names = r"""number AS `a"",b`, toString(number) AS `line\nend`, number % 7 AS `"`"""
+    sql = f"SELECT {names} FROM numbers({rows})"
+    chunks = await read(engine, sql, format_name)
+    whole = await engine.select(Query(sql, format=format_name))
+    assert b"".join(chunks) == whole.body
+    assert chunks[0] and (len(chunks) > 1 or rows <= 1)
+
+
+@pytest.mark.parametrize("format_name", ["JSON", "Parquet", "Arrow", "JSONCompact"])
+async def test_a_format_with_an_envelope_is_not_streamed(engine: Engine, format_name: str) -> None:
     with pytest.raises(SqlError, match="cannot be streamed"):
         await read(engine, "SELECT 1", format_name)
 
