@@ -142,6 +142,7 @@ def _engine(settings: Settings) -> Engine:
         read_workers=settings.read_workers,
         write_workers=settings.write_workers,
         job_workers=settings.job_workers,
+        compiles=settings.compile_queries,
         backups_path=settings.data_dir / BACKUPS,
         read_limits=limits,
         # A stream is read as fast as its client takes it and holds no more than a few chunks.

@@ -100,6 +100,11 @@ class Settings(BaseSettings):
     )
     write_workers: int = Field(2, gt=0, description="Inserts that run at the same time.")
     job_workers: int = Field(1, gt=0, description="Copies, populates and imports that run at the same time.")
+    compile_queries: bool = Field(
+        True,
+        description="Whether the engine compiles expressions that come again and again, which takes longer than it "
+        "gains where tables are small.",
+    )
     engine_memory_bytes_max: int = Field(
         default_factory=default_engine_memory_bytes,
         gt=0,

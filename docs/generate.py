@@ -138,7 +138,7 @@ def _family(error: type[errors.BirdhouseError]) -> Iterator[type[errors.Birdhous
 
 def formats() -> str:
     rows = [
-        (f"`{form.engine}`", f"`{form.content_type}`", "streamed" if form.row_format else "whole")
+        (f"`{form.engine}`", f"`{form.content_type}`", "streamed" if form.is_streamed else "whole")
         for form in SQL_FORMATS.values()
     ]
     return _table(("FORMAT", "Content-Type", "sent"), rows)

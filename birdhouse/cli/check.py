@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import typer
 
 from birdhouse.cli import output
 from birdhouse.cli.project import ProjectText, load_project
+from birdhouse.cli.scratch import scratch_directory
 from birdhouse.cli.vendor import Vendored, find_vendored
 from birdhouse.errors import BirdhouseError
 from birdhouse.settings import Settings, load_settings
@@ -47,8 +47,8 @@ def check(
 
 
 def _problems(project: ProjectText, vendored: Sequence[Vendored]) -> list[BirdhouseError]:
-    with tempfile.TemporaryDirectory(prefix="birdhouse-check-") as directory:
-        overrides = {"data_dir": Path(directory), "metadata_url": "", "log_level": "error"}
+    with scratch_directory("birdhouse-check-") as directory:
+        overrides = {"data_dir": directory, "metadata_url": "", "log_level": "error"}
         return asyncio.run(_review(load_settings(overrides), project, vendored))
 
 

@@ -16,7 +16,7 @@ from birdhouse.cli import output
 from birdhouse.cli.project import read_project
 from birdhouse.cli.servers import Server, local_token, server_at
 from birdhouse.cli.testing.cases import Case, chosen, find_cases, title
-from birdhouse.cli.testing.fixtures import Fixture, Misfits, find_fixtures, load_fixtures
+from birdhouse.cli.testing.fixtures import Fixture, Misfits, find_fixtures, fixture_bytes, load_fixtures
 from birdhouse.cli.testing.junit import junit
 from birdhouse.cli.testing.pipeline import Step, pipeline, run_pipeline
 from birdhouse.cli.testing.run import Outcome, Place, run_all
@@ -60,7 +60,7 @@ def test(
     if not cases:
         raise NotFound(f"No test of '{folder}' has {' or '.join(map(repr, wanted or []))} in its name")
     with ExitStack() as stack:
-        starting = None if host else stack.enter_context(throwaway_server())
+        starting = None if host else stack.enter_context(throwaway_server(fixture_bytes(folder)))
         prepared = _read(folder) if starting or prepare else None
         vendored = find_vendored(folder) if starting else []
         server = starting.ready() if starting else _with_token(server_at(host))

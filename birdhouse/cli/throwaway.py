@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from birdhouse.cli.scratch import scratch_directory
 from birdhouse.cli.servers import Server, local_token
 from birdhouse.errors import CannotStart
 
 START_SECONDS_MAX = 60.0
-STOP_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.05
 LOG_CHARACTERS_SHOWN_MAX = 2000
 
@@ -39,10 +38,12 @@ class Throwaway:
 
 
 @contextmanager
-def throwaway_server() -> Iterator[Throwaway]:
-    """Copies do not run by their schedules there: tests say themselves what runs when."""
-    with tempfile.TemporaryDirectory(prefix="birdhouse-") as directory:
-        folder = Path(directory)
+def throwaway_server(bytes_brought: int = 0) -> Iterator[Throwaway]:
+    """Copies do not run by their schedules there: tests say themselves what runs when.
+
+    `bytes_brought` is the size of the files that will be loaded.
+    """
+    with scratch_directory("birdhouse-", bytes_brought) as folder:
         log = folder / "log"
         process = _started(folder, log)
         try:
@@ -55,7 +56,9 @@ def _started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
     """In a session of its own, so that Ctrl-C ends the command, and the command ends the server."""
     command = [sys.executable, "-m", "birdhouse", "start", "--port", "0", "--data-dir", str(folder / "data")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BIRDHOUSE_")}
-    settings = {"FOLLOW_SCHEDULES": "false", "LOG_LEVEL": "error", "JOB_WORKERS": JOBS_AT_A_TIME}
+    settings = {
+        "FOLLOW_SCHEDULES": "false", "LOG_LEVEL": "error", "JOB_WORKERS": JOBS_AT_A_TIME, "COMPILE_QUERIES": "false",
+    }  # fmt: skip
     environment |= {f"BIRDHOUSE_{name}": str(value) for name, value in settings.items()}
     with log.open("wb") as output:
         return subprocess.Popen(
@@ -81,9 +84,6 @@ def _served_url(process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """At once: what it has is of no use to anybody."""
+    process.kill()
+    process.wait()

@@ -17,6 +17,7 @@ from birdhouse.engine.tables import StoredColumn
 from birdhouse.engine.types import quote_identifier, quote_string
 from birdhouse.errors import BirdhouseError, SqlError
 from birdhouse.language.datafile.model import Node, NodeKind, PipeDefinition
+from birdhouse.language.sql.size import Size, size_of
 from birdhouse.language.sql.statements import selects_parameter
 from birdhouse.language.sql.tables import COPY_TABLE_FUNCTIONS, GENERAL_TABLE_FUNCTIONS, table_functions
 from birdhouse.language.template import is_template, parse_template, render, template_body
@@ -25,6 +26,7 @@ from birdhouse.query.compose import Composed, Composer
 
 QUESTIONS_AT_A_TIME = 4
 NO_VALUES: Mapping[str, str] = {}
+STAND_IN = "SELECT * FROM null("
 
 Columns = list[StoredColumn] | None
 """None when only another server could tell."""
@@ -72,6 +74,7 @@ class NodeCheck:
         self._columns: dict[_Place, Columns] = {}
         self._checks: dict[_Place, asyncio.Future[bool]] = {}
         self._answers: dict[str, asyncio.Future[Columns]] = {}
+        self._sizes: dict[_Place, Size] = {}
         self._turns = asyncio.Semaphore(QUESTIONS_AT_A_TIME)
         self.problems: list[BirdhouseError] = []
 
@@ -140,12 +143,25 @@ class NodeCheck:
         """`known` are the columns of the nodes it reads."""
         stand_ins = {(read.pipe, read.node): _stand_in(columns) for read, columns in known.items() if columns}
         try:
-            return await self._ask(place, self._composed(place, values, stand_ins))
+            composed = self._composed(place, values, stand_ins)
+            columns = await self._ask(place, composed)
+            self._note_size(place, composed, known)
+            return columns
         except BirdhouseError:
             if not stand_ins:
                 raise
         # A constant of another node is none in its stand-in, and may have to be one: the whole text decides.
         return await self._ask(place, self._composed(place, values, {}))
+
+    def _note_size(self, place: _Place, composed: Composed, known: Iterable[_Place]) -> None:
+        """What the text has at most with all that it reads in the place of the stand-ins; one with secrets has none."""
+        size = None if composed.query_parameters else size_of(composed.sql)
+        times = composed.sql.count(STAND_IN)
+        for read in known:
+            inner = self._sizes.get(read)
+            size = size.holding(inner, times) if size and inner else None
+        if size is not None:
+            self._sizes[place] = size
 
     async def _ask(self, place: _Place, composed: Composed) -> Columns:
         pipe, node = self._found(place)
@@ -166,7 +182,9 @@ class NodeCheck:
         composers: dict[bool, Composer] = {}
         for place in places:
             pipe, node = self._found(place)
-            if place not in self._columns or node.name != pipe.output.name or not self._nodes_read(place, NO_VALUES):
+            if place not in self._columns or node.name != pipe.output.name:
+                continue
+            if (size := self._sizes.get(place)) is not None and size.is_small:
                 continue
             # What one has composed is there for those that read it, and so are the secrets of all of them.
             composer = composers.setdefault(pipe.kind is NodeKind.COPY, self._composer(pipe, NO_VALUES))
@@ -236,7 +254,7 @@ class NodeCheck:
 def _stand_in(columns: list[StoredColumn]) -> str:
     """A SELECT of no rows with these columns."""
     structure = ", ".join(f"{quote_identifier(column.name)} {column.type}" for column in columns)
-    return f"SELECT * FROM null({quote_string(structure)})"
+    return f"{STAND_IN}{quote_string(structure)})"
 
 
 def _refuse_shown_secrets(node: Node, composed: Composed) -> None:

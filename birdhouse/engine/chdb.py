@@ -62,6 +62,12 @@ _COMMON: Settings = {
 _READS: Settings = {**_COMMON, "readonly": 1, "max_threads": 1}
 # A token counts on a repeated body being cut into the same blocks: one thread keeps the cut stable.
 _WRITES: Settings = {**_COMMON, "max_threads": 1, "max_insert_threads": 1, "input_format_parallel_parsing": 0}
+_NOT_COMPILED: Settings = {
+    "compile_expressions": 0,
+    "compile_aggregate_expressions": 0,
+    "compile_sort_description": 0,
+    "compile_regular_expressions": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class ChdbConfig:
     waiting_statements_max: int = 1000
     waiting_reads_seconds_max: float = 30.0
     """After that nobody is left who wants the answer of a query that still waits for a worker."""
+    compiles: bool = True
     backups_path: Path | None = None
     read_limits: Limits = field(default_factory=Limits)
     stream_limits: Limits = field(default_factory=Limits)
@@ -136,15 +143,16 @@ class ChdbEngine:
         self._keeper_turn = threading.Lock()
         self._channels: set[Channel] = set()
         self._enders = ThreadPoolExecutor(1, thread_name_prefix="engine-end")
-        reads: Settings = {**_READS, **limit_settings(config.read_limits)}
+        every: Settings = {} if config.compiles else _NOT_COMPILED
+        reads: Settings = {**_READS, **every, **limit_settings(config.read_limits)}
         pool = partial(self._open_pool, waiting_max=config.waiting_statements_max)
         read_pool = partial(pool, waiting_seconds_max=config.waiting_reads_seconds_max)
-        streams: Settings = {**_READS, **limit_settings(config.stream_limits)}
+        streams: Settings = {**_READS, **every, **limit_settings(config.stream_limits)}
         self._streams = read_pool("stream", config.stream_connections_max, streams)
         self._lanes = {
             Lane.READ: read_pool("read", config.read_workers, reads),
-            Lane.WRITE: pool("write", config.write_workers, _WRITES),
-            Lane.JOB: pool("job", config.job_workers, _COMMON),
+            Lane.WRITE: pool("write", config.write_workers, {**_WRITES, **every}),
+            Lane.JOB: pool("job", config.job_workers, {**_COMMON, **every}),
             Lane.CONTROL: pool("control", config.control_workers, _COMMON),
         }
 

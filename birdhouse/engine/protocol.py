@@ -36,7 +36,8 @@ class Engine(Protocol):
     def stream(self, query: Query, /) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Runs a SELECT in a row format (JSONEachRow, CSV, TSV, RowBinary) and yields it in chunks.
 
-        CSVWithNames and TSVWithNames begin with their header, also where there are no rows. Memory stays flat whatever the size. An error of the statement can come after chunks were yielded.
+        CSVWithNames and TSVWithNames begin with their header, also where there are no rows. Memory stays flat whatever
+        the size. An error of the statement can come after chunks were yielded.
         """
         ...
 

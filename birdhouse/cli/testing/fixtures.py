@@ -50,6 +50,12 @@ def find_fixtures(project: Path, datasources: Collection[str]) -> list[Fixture]:
     return found
 
 
+def fixture_bytes(project: Path) -> int:
+    """How much there is to load at most, whatever the files are."""
+    files = (path for folder in FOLDERS for path in (project / folder).glob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files)
+
+
 def load_fixtures(client: Client, fixtures: Sequence[Fixture], progress: Callable[[int], None]) -> list[Misfits]:
     """Those of which rows went to quarantine. Raises FixtureRefused for one that cannot be read."""
     misfits: list[Misfits] = []

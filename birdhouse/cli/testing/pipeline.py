@@ -25,9 +25,9 @@ FILE = Path("tests") / "pipeline.txt"
 COPIES_AT_A_TIME = 4
 ROUNDS_OF_A_CIRCLE = 2
 """Copies that read each other are run that often, so that each has seen the others' rows."""
-POLL_SECONDS_MIN, POLL_SECONDS_MAX = 0.02, 0.5
+POLL_SECONDS_MIN, POLL_SECONDS_MAX = 0.01, 0.5
 """Between two looks at a job: they get rarer the longer it takes."""
-POLLS_GROW_BY = 1.5
+POLLS_GROW_BY = 1.2
 COPY_SECONDS_MAX = 600.0
 
 

@@ -7,6 +7,7 @@ hundred open brackets take it seconds. So an upper bound of the depth is taken f
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from birdhouse.errors import SqlError
 
@@ -47,9 +48,55 @@ def check_size(sql: str) -> None:
         raise SqlError("The SQL is too long for text with $, # or typographic quotes.", hint="Leave these signs out.")
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Upper bounds for a text and for what it holds when others are put into it."""
+
+    bytes: int
+    subqueries: int
+    depth: int
+    brackets: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a text within these bounds is accepted without a look at it."""
+        return (
+            self.bytes <= SQL_BYTES_MAX
+            and self.subqueries <= SUBQUERIES_NAMED_MAX
+            and self.depth <= DEPTH_MAX
+            and self.brackets <= BRACKETS_MAX
+        )
+
+    def holding(self, inner: Size, times: int) -> Size:
+        """With `inner` as a subquery in that many places."""
+        return Size(
+            self.bytes + times * (inner.bytes + len("(\n)")),
+            self.subqueries + times * inner.subqueries,
+            self.depth + inner.depth + 1,
+            self.brackets + inner.brackets + 1,
+        )
+
+
+def size_of(sql: str) -> Size | None:
+    """None where the depth cannot be told."""
+    if _OTHER_QUOTES.search(sql):
+        return None
+    depth, brackets, _ = _depth(sql)
+    return Size(len(sql.encode(errors="replace")), len(_NAMED_SUBQUERY.findall(sql)), depth, brackets)
+
+
 def _check_depth(sql: str) -> None:
-    """Adds up, over the open brackets, the tokens since the last one that starts a sibling, not a child."""
-    outer = here = fixed = 0
+    depth, brackets, place = _depth(sql)
+    if depth > DEPTH_MAX or brackets > BRACKETS_MAX:
+        raise SqlError("The SQL is nested too deeply.", detail=f"(near character {place})")
+
+
+def _depth(sql: str) -> tuple[int, int, int]:
+    """How deep tokens and brackets are, and where the first limit is passed.
+
+    Adds up, over the open brackets, the tokens since the last one that starts a sibling, not a child.
+    """
+    outer = here = fixed = deepest = most = place = 0
     levels: list[tuple[int, int, int]] = []
     for token in _TOKEN.finditer(sql):
         kind = token.lastgroup
@@ -65,5 +112,10 @@ def _check_depth(sql: str) -> None:
             fixed += 1  # the AND of a BETWEEN is no conjunction: a chain of them nests
         else:
             here += 1
-        if outer + here + fixed > DEPTH_MAX or len(levels) > BRACKETS_MAX:
-            raise SqlError("The SQL is nested too deeply.", detail=f"(near character {token.start()})")
+        if outer + here + fixed > deepest:
+            deepest = outer + here + fixed
+        if len(levels) > most:
+            most = len(levels)
+        if not place and (deepest > DEPTH_MAX or most > BRACKETS_MAX):
+            place = token.start()
+    return deepest, most, place
