@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from birdhouse.catalog.workspace import MAIN_DATABASE, SERVICE_DATABASE, Workspa
 from birdhouse.engine.types import TableName
 from birdhouse.errors import BirdhouseError, MissingScope, SqlError, TemplateError
 from birdhouse.language.datafile.model import Node
-from birdhouse.language.sql.rewrite import Replacement, replace_tables
+from birdhouse.language.sql.rewrite import FilteredTable, Replacement, replace_tables, with_filters
 from birdhouse.language.sql.statements import CheckedSelect, check_select
 from birdhouse.language.sql.tables import GENERAL_TABLE_FUNCTIONS, TableRef
 from birdhouse.language.template import Hints, Rendered, Slots, is_template, parse_template, render, template_body
@@ -37,6 +38,8 @@ They have slots in the place of values, or none at all: each push checks the sam
 
 FILLED_LENGTH_MAX = 65_536
 """Longer SQL is composed as it is: then the parser sees that it is not too long."""
+
+_FINAL = re.compile(r"\bFINAL\b", re.IGNORECASE)
 
 RESULT_OF_PIPE = "_"
 """What `q` and `pipeline` call the result of the pipe they are about."""
@@ -155,18 +158,28 @@ class Composer:
         """Every text is checked as rendered: values of a request may stand where names do."""
         check = _remembered if len(sql) <= CHECKED_LENGTH_MAX else _checked
         checked = check(sql, self._table_functions)
+        filtered: dict[str, FilteredTable] = {}
         replacements: dict[tuple[str, str], Replacement] = {}
         for ref in checked.tables:
             replacement = self._replacement(ref, pipe, result_of)
             if isinstance(replacement, TableName):
                 replacements[ref.database, ref.name] = (replacement.database, replacement.table)
+            elif isinstance(replacement, FilteredTable) and _FINAL.search(checked.sql):
+                stand_in = f"filtered_{token_hex(16)}"
+                replacements[ref.database, ref.name] = ("", stand_in)
+                filtered[stand_in] = replacement
+            elif isinstance(replacement, FilteredTable):
+                replacements[ref.database, ref.name] = replacement.select
             else:
                 replacements[ref.database, ref.name] = replacement
+        if filtered:
+            composed = replace_tables(checked.sql, replacements, functions_allowed=self._table_functions)
+            return with_filters(composed, filtered)
         if self._slots is None and not (self._check and len(sql) <= CHECKED_LENGTH_MAX):
             return replace_tables(checked.sql, replacements, functions_allowed=self._table_functions)
         return _remembered_replaced(checked.sql, tuple(replacements.items()), self._table_functions)
 
-    def _replacement(self, ref: TableRef, pipe: Pipe | None, result_of: Pipe | None) -> TableName | str:
+    def _replacement(self, ref: TableRef, pipe: Pipe | None, result_of: Pipe | None) -> TableName | FilteredTable | str:
         """A physical table or the text of a subquery."""
         if ref.database == SERVICE_DATABASE:
             return rows_of_workspace(self._services, ref.name, self._workspace.id)
@@ -181,13 +194,13 @@ class Composer:
             return self._node(pipe, node) if result_of is None else self._node_for_caller(pipe, node)
         return self._resource(name)
 
-    def _resource(self, name: str) -> TableName | str:
+    def _resource(self, name: str) -> TableName | FilteredTable | str:
         found = self._workspace.resources.get(name)
         if isinstance(found, Pipe):
             return self._result(found)
         if isinstance(found, DataSource):
             condition = self._filters.get(name)
-            return found.table if condition is None else f"SELECT * FROM {found.table} WHERE {condition}"
+            return found.table if condition is None else FilteredTable(name, str(found.table), condition)
         quarantine = self._workspace.quarantine_of(name)
         if quarantine is not None:
             self._refuse_filtered(name.removesuffix(QUARANTINE_SUFFIX), "its quarantine")

@@ -15,7 +15,7 @@ FILES = {
     `tenant` String `json:$.tenant`,
     `note` String `json:$.note`
 
-ENGINE MergeTree
+ENGINE ReplacingMergeTree
 ENGINE_SORTING_KEY id
 """,
     "datasources/passwords.datasource": """SCHEMA >

@@ -43,6 +43,13 @@ VISIBLE = [
     "SELECT lagInFrame(note) OVER (ORDER BY id) FROM visits",
     "(SELECT note FROM visits) UNION ALL (SELECT note FROM visits)",
     "SELECT note FROM visits LIMIT 1 BY note",
+    "SELECT note FROM visits FINAL",
+    "SELECT visits.* FROM visits final",
+    "SELECT a.note FROM visits AS a FINAL JOIN visits FINAL ON a.id = visits.id OR visits.id > 0",
+    "SELECT note FROM visits AS final, (SELECT 1) AS one",
+    "SELECT note FROM visits WHERE id IN (SELECT id FROM visits FINAL) OR note IN (SELECT note FROM visits)",
+    "WITH `final` AS (SELECT * FROM visits FINAL) SELECT note, 'visits FINAL' FROM `final`",
+    "SELECT `x y`.note FROM visits AS `x y` FINAL",
     # An expression over hidden rows would fail and tell of them: only those of the filter reach it.
     "SELECT id FROM visits WHERE toUInt32(note) < 100",
     f"SELECT count() FROM visits WHERE throwIf(note = '{HIDDEN}') = 0",
@@ -219,7 +226,17 @@ conditions: st.SearchStrategy[Condition] = st.recursive(
 )
 
 sources: st.SearchStrategy[str] = st.recursive(
-    st.sampled_from(["visits", "`visits`", "all_visits", "visits /* {{ x }} */"]),
+    st.sampled_from(
+        [
+            "visits",
+            "`visits`",
+            "all_visits",
+            "visits /* {{ x }} */",
+            "(SELECT * FROM visits FINAL)",
+            "(SELECT w.* FROM visits AS w FINAL)",
+            "(SELECT visits.* FROM visits final)",
+        ]
+    ),  # fmt: skip
     lambda inner: st.one_of(
         st.tuples(
             st.sampled_from(

@@ -105,3 +105,54 @@ def test_a_workspace_without_a_release_is_told_to_begin(signed_out_tb: Tb, empty
     commit(signed_out_tb, PROJECT, "first")
     signed_out_tb("auth", "--host", empty_server.url, "--token", empty_server.admin_token)
     assert "tb init" in signed_out_tb("deploy", code=1)
+
+
+VIEW = (
+    "NODE kinds\nSQL >\n    SELECT n % 2 AS odd, count() AS rows FROM visits GROUP BY odd\n\n"
+    "TYPE MATERIALIZED\nDATASOURCE {}\nENGINE SummingMergeTree\nENGINE_SORTING_KEY odd\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        (("--populate", "--wait", "--unlink-on-populate-error", "--debug"), {2}),
+        (("--populate", "--wait", "--sql-condition", "n = 1", "--override-datasource"), {1}),
+        (("--populate", "--wait", "--subset", "0.05"), {0, 1}),  # rows are drawn
+    ],
+)
+def test_a_view_that_is_deployed_is_populated_as_asked(
+    project: Tb, empty_server: Server, options: tuple[str, ...], rows: set[int]
+) -> None:
+    commit(project, {"pipes/kinds_mv.pipe": VIEW.format("kinds")}, "a view")
+    project("deploy", "--yes", *options)
+    (found,) = empty_server.sql("SELECT sum(rows) AS rows FROM kinds")
+    assert found["rows"] in rows
+
+
+def test_a_data_source_is_shared_and_read_by_what_is_deployed(project: Tb, empty_server: Server) -> None:
+    user = ("--user_token", str(empty_server.get("/tokens").json()["user_token"]))
+    project("workspace", "create", "reader", *user)
+    project("auth", "--host", empty_server.url, "--token", user[1])
+    shared = f"{PROJECT['datasources/visits.datasource']}\nSHARED_WITH >\n    reader\n"
+    commit(project, {"datasources/visits.datasource": shared}, "shared")
+    project("deploy", "--yes", *user)
+    assert empty_server.get("/v0/datasources/visits").json()["shared_with"] != []
+
+    project("workspace", "use", "reader")
+    pipe = "NODE sums\nSQL >\n    SELECT sum(n) AS n FROM main.visits\n\nTYPE ENDPOINT\n"
+    files = {
+        "pipes/total.pipe": pipe,
+        "vendor/local/datasources/visits.datasource": PROJECT["datasources/visits.datasource"],
+    }
+    git(project, "rm", "--quiet", "-r", "datasources", "pipes")
+    emptied = commit(project, {}, "nothing of its own yet")
+    commit(project, files, "reads what is shared, by another name")
+    project("init", "--override-commit", emptied, typed="y\n")
+    project("deploy", "--yes", "--workspace_map", "main", "local", "--workspace", "local", "vendor/local")
+    token = next(
+        each["token"]
+        for each in empty_server.get("/v0/user/workspaces", token=user[1]).json()["workspaces"]
+        if each["name"] == "reader"
+    )
+    assert empty_server.get("/v0/pipes/total.json", token=token).json()["data"] == [{"n": 3}]
