@@ -236,7 +236,7 @@ sources: st.SearchStrategy[str] = st.recursive(
             "(SELECT w.* FROM visits AS w FINAL)",
             "(SELECT visits.* FROM visits final)",
         ]
-    ),  # fmt: skip
+    ),
     lambda inner: st.one_of(
         st.tuples(
             st.sampled_from(
