@@ -22,6 +22,7 @@ NAMES = (
     "deploy_insights",
     "project_commands",
     "git_import",
+    "simulation",
     "bucket_refresh",
     "copy_rows",
     "populate_rows",
