@@ -9,7 +9,7 @@ from starlette.responses import Response
 from birdhouse.access.check import require
 from birdhouse.api.call import Call, required
 from birdhouse.api.responses import json_response
-from birdhouse.catalog.releases.release import Release
+from birdhouse.catalog.releases.release import Release, ReleaseStatus
 from birdhouse.clock import wire_time
 from birdhouse.errors import InvalidInput, NotFound
 from birdhouse.usage.releases import Release as ReleaseRow
@@ -36,9 +36,10 @@ async def create(call: Call) -> Response:
 
 
 async def oldest_rollback(call: Call) -> Response:
-    """An empty object: old releases go by themselves."""
-    _own(call)
-    return json_response({})
+    """The release that has been kept longest, or an empty object while the live one is all there is."""
+    found = await call.parts.releases.list(_own(call))
+    oldest = next((each for each in reversed(found) if each.status is not ReleaseStatus.LIVE), None)
+    return json_response(_release_json(oldest) if oldest else {})
 
 
 async def change(call: Call) -> Response:

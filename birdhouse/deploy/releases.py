@@ -92,9 +92,11 @@ class Releases:
         return await self._named(workspace_id, target.semver)
 
     async def remove(self, workspace_id: str, semver: str, *, dry_run: bool = False) -> Release:
-        """Forgets one that is not live."""
-        release = await self._named(workspace_id, semver)
-        if release.status is ReleaseStatus.LIVE:
+        """Forgets one that is not live, of several of that version the oldest. Raises NotFound, or Conflict."""
+        await self._named(workspace_id, semver)
+        named = [each for each in await self.list(workspace_id) if each.semver == semver]
+        release = next((each for each in reversed(named) if each.status is not ReleaseStatus.LIVE), None)
+        if release is None:
             raise Conflict(f"The release '{semver}' is live", hint="Roll back first, or keep it.")
         if not dry_run:
             await self._database.run(lambda connection: store.delete(connection, release.id))

@@ -79,6 +79,8 @@ def test_connections_to_google_storage_and_aws_roles_are_created(tb: Tb, server:
     assert settings(server, "my_gcs")["gcs_hmac_access_id"] == "GOOG1"
     role = ("--role-arn", "arn:aws:iam::123456789012:role/x", "--region", "eu-west-1", "--connection-name", "my_role")
     tb("connection", "create", "s3_iamrole", *role, "--policy", "read")
+    tb("connection", "create", "s3_iamrole", *role[:-1], "my_unproved_role", "--policy", "read", "--no-validate")
+    assert settings(server, "my_unproved_role")["s3_iamrole_region"] == "eu-west-1"
     assert settings(server, "my_role")["s3_iamrole_region"] == "eu-west-1"
 
 

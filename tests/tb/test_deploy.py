@@ -100,6 +100,20 @@ def test_releases_that_are_tried_beside_the_live_one_are_refused_with_the_way_ar
     assert "roll back to" in project("release", "rollback", "--yes", code=1)
 
 
+def test_the_oldest_release_can_be_forgotten(project: Tb, empty_server: Server) -> None:
+    first = git(project, "rev-parse", "HEAD")
+    changed = PROJECT["pipes/total.pipe"].replace("sum(n)", "max(n)")
+    second = commit(project, {"pipes/total.pipe": changed}, "second")
+    project("deploy", "--yes")
+    project("release", "rm", "--oldest-rollback", "--dry-run", "--yes")
+    assert releases(empty_server) == [(second, "live"), (first, "rollback")]
+    project("release", "rm", "--oldest-rollback", "--force", "--yes")
+    assert releases(empty_server) == [(second, "live")]
+    project("release", "rm", "--oldest-rollback", "--yes")
+    assert releases(empty_server) == [(second, "live")]
+    assert total(empty_server) == 2
+
+
 def test_a_workspace_without_a_release_is_told_to_begin(signed_out_tb: Tb, empty_server: Server) -> None:
     git(signed_out_tb, "init", "--quiet")
     commit(signed_out_tb, PROJECT, "first")

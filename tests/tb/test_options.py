@@ -62,7 +62,8 @@ def test_an_endpoint_is_compared_as_asked_before_it_is_pushed(tb: Tb, server: Se
 def test_response_times_alone_are_compared(tb: Tb, server: Server) -> None:
     path = pushed_and_called(tb, server, "timed")
     replaced(tb, path, OTHER_RESULT)
-    tb("pipe", "regression-test", path, "--only-response-times", "--no-versions", "--workspace", "other", ".")
+    others = ("--workspace", "other", ".", "--workspace_map", "other", "another")
+    tb("pipe", "regression-test", path, "--only-response-times", "--no-versions", *others)
     tb("push", path, "--force", "--yes", "--only-response-times")
     assert server.get("/v0/pipes/timed.json").json()["data"][0] == {"n": 0, "product": 1}
 
@@ -173,6 +174,8 @@ def test_branches_take_their_options(signed_out_tb: Tb, server: Server) -> None:
         outcome = signed_out_tb.run("branch", "regression-tests", command, *checks)
         assert outcome.code in (0, 2), outcome.output
         signed_out_tb("branch", "regression-tests", command, "--skip-regression-tests")
+    signed_out_tb("branch", "regression-tests", "--skip-regression-tests")
+    signed_out_tb("branch", "regression-tests", "--main", "--wait")
     signed_out_tb("branch", "use", "main")
     signed_out_tb("branch", "rm", "optional", "--yes")
     assert json.loads(server.get("/v0/environments").text) == {"environments": []}
