@@ -1,4 +1,4 @@
-"""The bare engine: chDB used directly, in a process of its own, with the settings that our server gives it."""
+"""The bare engine: chDB used directly, in a process of its own, with the settings that our server's answers need."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ READS = (
     "async_insert=0&joined_subquery_requires_alias=0&output_format_json_quote_64bit_integers=0&session_timezone=UTC"
     "&readonly=1&max_threads=1&max_execution_time=10&max_memory_usage=2000000000"
 )
+READS_AS_OURS = f"{READS}&output_format_parallel_formatting=0&log_queries=0"
+"""With what the server sets for the sake of speed, too."""
+
 WRITES = (
     "async_insert=0&joined_subquery_requires_alias=0&output_format_json_quote_64bit_integers=0&session_timezone=UTC"
     "&max_threads=1&max_insert_threads=1&input_format_parallel_parsing=0"
 )
 
-_opened: list[Any] = []
+_keeper: list[Any] = []
+_opened: dict[str, list[Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +38,19 @@ class Used:
 
 
 def open_connections(data_dir: Path, settings: str, count: int) -> None:
-    """Called once in the process; the first connection starts the engine and fixes its limit of memory."""
-    _opened.append(_connect(f"{data_dir}?max_server_memory_usage=8000000000"))
-    _opened.extend(_connect(f"{data_dir}?{settings}") for _ in range(count))
+    """Always of one directory; the first connection of the process starts the engine and fixes its limit of memory."""
+    if not _keeper:
+        _keeper.append(_connect(f"{data_dir}?max_server_memory_usage=8000000000"))
+    _opened[settings] = [_connect(f"{data_dir}?{settings}") for _ in range(count)]
 
 
 def _connect(address: str) -> Any:
     return chdb.connect(address)  # type: ignore[no-untyped-call]
 
 
-def query_all(statements: Sequence[str]) -> Used:
+def query_all(statements: Sequence[str], settings: str) -> Used:
     """Runs the statements in FORMAT JSON, shared out evenly over the connections, each in a thread of its own."""
-    connections = _opened[1:]
+    connections = _opened[settings]
 
     def work(number: int) -> None:
         for statement in statements[number :: len(connections)]:
@@ -59,7 +64,7 @@ def query_all(statements: Sequence[str]) -> Used:
 
 def execute(statement: str) -> None:
     """On the first connection, which has no limits."""
-    _opened[0].query(statement, "Null")
+    _keeper[0].query(statement, "Null")
 
 
 def encoder(columns: Iterable[Column]) -> Any:
@@ -95,4 +100,5 @@ def insert(connection: Any, into: str, data: bytes, token: str) -> None:
 
 
 def connections() -> Sequence[Any]:
-    return _opened[1:]
+    """Those that were opened first."""
+    return next(iter(_opened.values()))

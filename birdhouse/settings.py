@@ -49,7 +49,8 @@ def default_engine_memory_bytes() -> int:
 
 
 def default_read_workers() -> int:
-    return 2 * (os.cpu_count() or 1)
+    """With more, queries that need a core push each other out of its caches; with less, slow ones hold up all."""
+    return 1 + (os.cpu_count() or 1)
 
 
 class Settings(BaseSettings):
@@ -96,7 +97,7 @@ class Settings(BaseSettings):
     read_workers: int = Field(
         default_factory=default_read_workers,
         gt=0,
-        description="Queries that run at the same time; by default twice the number of cores.",
+        description="Queries that run at the same time; by default one more than there are cores.",
     )
     write_workers: int = Field(2, gt=0, description="Inserts that run at the same time.")
     job_workers: int = Field(1, gt=0, description="Copies, populates and imports that run at the same time.")

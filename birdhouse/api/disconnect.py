@@ -12,7 +12,7 @@ from birdhouse.errors import Cancelled
 
 Result = TypeVar("Result")
 
-QUIET_SECONDS = 0.05
+QUIET_SECONDS = 0.25
 """Work that is done within this time is not watched: nearly all requests, and watching costs more than they do."""
 
 
