@@ -57,9 +57,10 @@ def create(
         output.as_json(backup)
         return
     verified = "read back and compared" if backup["verified_at"] else "not read back"
+    tables, rows = output.counted(backup["tables"], "table"), output.counted(backup["rows"], "row")
     output.done(
-        f"{backup['name']}: {backup['tables']} tables, {backup['rows']:,} rows, {_size(backup['size_bytes'])}, "
-        f"{verified}; inserts were held for {backup['held_seconds'] * 1000:.0f} ms"
+        f"{backup['name']}: {tables}, {rows}, {_size(backup['size_bytes'])}, {verified}; "
+        f"inserts were held for {backup['held_seconds'] * 1000:.0f} ms"
     )
 
 

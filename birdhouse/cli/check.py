@@ -33,7 +33,7 @@ def check(
     project = load_project(folder)
     vendored = find_vendored(folder)
     count = len(project.files) + len(project.unreadable)
-    with output.progress(f"Checking {count} datafiles"):
+    with output.progress(f"Checking {output.counted(count, 'datafile')}"):
         problems = [*project.unreadable.values(), *_problems(project, vendored)]
     for each in problems:
         each.file = str(folder / each.file) if each.file else ""
@@ -77,6 +77,6 @@ def _show(problems: Sequence[BirdhouseError], count: int) -> None:
         if each.hint and place:
             output.line(f"    {each.hint}")
     if problems:
-        output.wrong(f"{count} datafiles: {len(problems)} problem{'s' if len(problems) > 1 else ''}")
+        output.wrong(f"{output.counted(count, 'datafile')}: {output.counted(len(problems), 'problem')}")
     else:
-        output.done(f"{count} datafiles: no problems")
+        output.done(f"{output.counted(count, 'datafile')}: no problems")

@@ -109,7 +109,7 @@ async def _steps(url: str, settings: Settings, repo: Path, simulated: int) -> No
 
 def _deploy(client: Client) -> None:
     files = read_project(bundled_insights())
-    with output.progress(f"Deploying {len(files)} datafiles"):
+    with output.progress(f"Deploying {output.counted(len(files), 'datafile')}"):
         steps = client.deploy(files)["steps"]
     output.done(f"Deployed insights: {len(files)} datafiles, {len(steps) or 'no'} changes")
 

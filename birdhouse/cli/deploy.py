@@ -28,7 +28,7 @@ def deploy(
     files = read_project(folder)
     with (
         server_at(host, token).client() as client,
-        output.progress(f"Deploying {len(files)} datafiles"),
+        output.progress(f"Deploying {output.counted(len(files), 'datafile')}"),
     ):
         answer = client.deploy(files, dry_run=dry_run)
     if json:
@@ -40,9 +40,10 @@ def deploy(
         output.note(note)
     if (others := len(answer["notes"]) - NOTES_SHOWN_MAX) > 0:
         output.note(f"… and {others} more; --json shows all.")
+    datafiles, steps = output.counted(len(files), "datafile"), output.counted(len(answer["steps"]), "step")
     if not answer["steps"]:
-        output.done(f"{len(files)} datafiles: nothing to change")
+        output.done(f"{datafiles}: nothing to change")
     elif dry_run:
-        output.done(f"{len(files)} datafiles: {len(answer['steps'])} steps would be taken")
+        output.done(f"{datafiles}: {steps} would be taken")
     else:
-        output.done(f"{len(files)} datafiles: {len(answer['steps'])} steps")
+        output.done(f"{datafiles}: {steps}")

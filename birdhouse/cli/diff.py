@@ -117,7 +117,9 @@ def _show(before: Side, after: Side, changes: list[Change], name_only: bool) -> 
         else:
             output.difference(each.before, each.after, f"{before.title} {each.path}", f"{after.title} {each.path}")
     if not changes:
-        output.done(f"{before.title} and {after.title}: no difference in {len(before.resources)} resources")
+        output.done(
+            f"{before.title} and {after.title}: no difference in {output.counted(len(before.resources), 'resource')}"
+        )
         return
     counts = {word: sum(each.word == word for each in changes) for word in ("added", "removed", "changed")}
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)

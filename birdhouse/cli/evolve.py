@@ -63,7 +63,7 @@ def _show(name: str, answer: dict[str, Any], dry_run: bool) -> None:
         output.done(f"{name}: nothing to change")
     elif dry_run:
         way = "in place" if answer["in_place"] else "by a job, beside the table"
-        output.done(f"{name}: {len(answer['steps'])} steps would be taken, {way}")
+        output.done(f"{name}: {output.counted(len(answer['steps']), 'step')} would be taken, {way}")
     elif answer["in_place"]:
         output.done(f"{name}: altered in place")
     else:

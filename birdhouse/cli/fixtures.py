@@ -85,7 +85,7 @@ def pull(
         output.as_json(taken)
         return
     for name, count in taken.items():
-        output.done(f"{name}: {count:,} rows")
+        output.done(f"{name}: {output.counted(count, 'row')}")
     if anonymise and not seed:
         output.note("The key of the pseudonyms was a random one: give a --seed to get the same files again.")
 

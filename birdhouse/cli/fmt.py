@@ -53,7 +53,7 @@ def fmt(
     found = datafiles(paths or [Path()])
     formatted = _formatted(found)
     results: list[Formatted] = []
-    with output.progress(f"Formatting {len(found)} files", len(found)) as bar:
+    with output.progress(f"Formatting {output.counted(len(found), 'file')}", len(found)) as bar:
         for each in formatted:
             results.append(each)
             bar.to(len(results))
@@ -119,7 +119,9 @@ def _show(results: Sequence[Formatted], *, only_told: bool, with_difference: boo
     changed = sum(each.is_changed for each in results)
     failed = sum(each.error is not None for each in results)
     verb = "would change" if only_told else "changed"
-    text = f"{len(results)} files: {changed or 'none'} {verb}" + (f", {failed} cannot be read" if failed else "")
+    text = f"{output.counted(len(results), 'file')}: {changed or 'none'} {verb}" + (
+        f", {failed} cannot be read" if failed else ""
+    )
     (output.wrong if failed or (changed and only_told) else output.done)(text)
 
 

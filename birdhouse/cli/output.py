@@ -52,6 +52,11 @@ def note(text: str) -> None:
     _err.print(Text(text, style="dim"))
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2,000 steps`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def failure(error: BirdhouseError) -> None:
     _err.print(Text("Error: ", style="bold red"), Text(error.message), sep="")
     for each in (error.detail, error.hint):

@@ -86,7 +86,9 @@ def replay(name: Name, host: HostOption = DEFAULT_HOST, token: TokenOption = "",
     if json:
         output.as_json(job)
         return
-    output.done(f"{name}: {job['replayed_rows']:,} rows fit now, {job['left_rows']:,} stay in quarantine")
+    output.done(
+        f"{name}: fit now: {output.counted(job['replayed_rows'], 'row')}; still in quarantine: {job['left_rows']:,}"
+    )
 
 
 def _row(group: dict[str, Any]) -> tuple[object, ...]:

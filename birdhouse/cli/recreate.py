@@ -74,7 +74,8 @@ def recreate(
         output.done(f"New rows of {name} are collected in {answer['collected_in']['name']} as well")
         output.line(f"  when all are sent:  birdhouse recreate {name} --finish")
     else:
-        output.done(f"{name} has the {answer['new_rows']:,} rows that were sent; before it had {answer['old_rows']:,}")
+        rows = output.counted(answer["new_rows"], "row")
+        output.done(f"{name} has what was sent: {rows}; before it had {answer['old_rows']:,}")
 
 
 def _evolve(client: Client, name: str, to: Path) -> None:

@@ -121,9 +121,9 @@ def _lend(client: Client, vendored: Vendored) -> None:
 
 
 def _prepare(client: Client, prepared: _Preparation) -> None:
-    with output.progress(f"Deploying {len(prepared.files)} datafiles"):
+    with output.progress(f"Deploying {output.counted(len(prepared.files), 'datafile')}"):
         client.deploy(prepared.files)
-    with output.progress(f"Loading {len(prepared.fixtures)} fixtures", len(prepared.fixtures)) as bar:
+    with output.progress(f"Loading {output.counted(len(prepared.fixtures), 'fixture')}", len(prepared.fixtures)) as bar:
         misfits = load_fixtures(client, prepared.fixtures, bar.to)
     _tell(misfits)
     with output.progress("Copying", sum(len(step.copies) for step in prepared.steps)) as bar:
@@ -132,11 +132,11 @@ def _prepare(client: Client, prepared: _Preparation) -> None:
 
 def _tell(misfits: Sequence[Misfits]) -> None:
     for each in misfits:
-        output.note(f"{each.rows} rows of {each.fixture.path} do not fit and went to quarantine")
+        output.note(f"To quarantine: {output.counted(each.rows, 'row')} of {each.fixture.path} that did not fit")
 
 
 def _run(cases: Sequence[Case], place: Place) -> list[Outcome]:
-    with output.progress(f"Running {len(cases)} tests", len(cases)) as bar:
+    with output.progress(f"Running {output.counted(len(cases), 'test')}", len(cases)) as bar:
         return run_all(cases, place, bar.to)
 
 
@@ -168,8 +168,10 @@ def _show(outcomes: Sequence[Outcome], texts: Texts, seconds: float) -> None:
     failed = sum(not _is_settled(each, texts) for each in outcomes)
     parts = [f"{sum(each.passed for each in outcomes)} passed"]
     parts += [f"{failed} failed"] if failed else []
-    parts += [f"{len(texts)} results written"] if texts else []
-    (output.wrong if failed else output.done)(f"{len(outcomes)} tests: {', '.join(parts)} in {seconds:.1f} s")
+    parts += [f"{output.counted(len(texts), 'result')} written"] if texts else []
+    (output.wrong if failed else output.done)(
+        f"{output.counted(len(outcomes), 'test')}: {', '.join(parts)} in {seconds:.1f} s"
+    )
 
 
 def _as_json(outcomes: Sequence[Outcome], texts: Texts) -> dict[str, object]:

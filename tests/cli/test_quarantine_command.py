@@ -88,13 +88,13 @@ def test_after_the_change_what_fits_is_replayed_once_and_the_rest_stays(
     given = ("--host", server.url, "--token", server.admin_token)
     fills = ("--fill", "id=toInt64(id)", "--fill", "amount=toString(amount)", "--fill", "day=toString(day)")
     birdhouse("evolve", "orders", "--to", datafile, *fills, *given)
-    assert "8 rows fit now, 1 stay" in run(birdhouse, server, "replay")
+    assert "fit now: 8 rows; still in quarantine: 1" in run(birdhouse, server, "replay")
     assert (count(server, "orders"), count(server, "orders_quarantine")) == (10, 1)
     assert server.sql("SELECT id, amount, day FROM orders WHERE amount = 'cheap' OR id = -1 ORDER BY id") == [
         {"id": -1, "amount": "1.5", "day": "2024-05-01"},
         {"id": 3, "amount": "cheap", "day": "2024-05-01"},
     ]
-    assert "0 rows fit now, 1 stay" in run(birdhouse, server, "replay")
+    assert "fit now: 0 rows; still in quarantine: 1" in run(birdhouse, server, "replay")
     assert (count(server, "orders"), count(server, "orders_quarantine")) == (10, 1)
 
 
@@ -117,7 +117,7 @@ def test_an_empty_quarantine_and_an_unknown_data_source_are_told(birdhouse: Comm
     server.deploy({"datasources/orders.datasource": ORDERS})
     assert "Nothing is in quarantine" in run(birdhouse, server, "show")
     assert "nothing to change" in run(birdhouse, server, "fix")
-    assert "0 rows fit now, 0 stay" in run(birdhouse, server, "replay")
+    assert "fit now: 0 rows; still in quarantine: 0" in run(birdhouse, server, "replay")
     server.delete("/v0/datasources/orders", params={"force": "true"})
     run(birdhouse, server, "show", code=1)
     assert "'orders' not found" in birdhouse.error

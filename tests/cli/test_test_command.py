@@ -136,7 +136,7 @@ def test_update_writes_what_is_answered_and_leaves_the_rest_of_a_file_alone(proj
 
 
 def test_tests_are_chosen_by_their_names(project: Commands) -> None:
-    assert "1 tests: 1 passed" in project("test", "--host", "here", "-k", "WINNER.test")
+    assert "1 test: 1 passed" in project("test", "--host", "here", "-k", "WINNER.test")
     assert "3 tests: 3 passed" in project("test", "--host", "here", "-k", "the_", "-k", "winner.test")
     project("test", "--host", "here", "-k", "nowhere", code=1)
     assert "No test of '.' has 'nowhere' in its name" in project.error
@@ -151,7 +151,7 @@ def test_what_stops_the_preparation_is_told(project: Commands) -> None:
     project("test", "--host", "here", "--prepare", code=1)
     assert "There is no copy pipe 'totals_*'\n  (tests/pipeline.txt:2)" in project.error
     project.write({"tests/pipeline.txt": "# nothing\n"})
-    assert "1 rows of fixtures/votes.ndjson do not fit and went to quarantine" in "".join(
+    assert "To quarantine: 1 row of fixtures/votes.ndjson that did not fit" in "".join(
         (project("test", "--host", "here", "--prepare"), project.error)
     )
 

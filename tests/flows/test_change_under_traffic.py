@@ -147,7 +147,7 @@ def test_a_replicated_data_source_is_recreated_and_backfilled(server: Server, tm
         assert "does not look complete" in early
         before = len(seen.acknowledged)
         done = birdhouse(server, *arguments, backfill)
-        assert "✓ members has the " in done
+        assert "✓ members has what was sent: " in done
     # Rows from before the first attempt went into the old table alone, and the backfill does not send them.
     live = {row["id"] for row in server.sql("SELECT id FROM members WHERE id LIKE 'live-%'")}
     assert set(seen.acknowledged[before:]) <= live <= set(seen.acknowledged)
@@ -173,7 +173,7 @@ def test_a_backfill_can_be_given_up_and_ended_by_hand(server: Server) -> None:
     assert server.sql("SELECT count() AS n FROM members") == [{"n": 11}]
     birdhouse(server, "recreate", "members", "--begin")
     send(server, "members", member("new-2"))
-    assert "members has the 1 rows that were sent" in birdhouse(server, "recreate", "members", "--finish", "--fewer")
+    assert "members has what was sent: 1 row;" in birdhouse(server, "recreate", "members", "--finish", "--fewer")
     assert server.sql("SELECT id FROM members") == [{"id": "new-2"}]
     send(server, "members", member("new-3"))
     assert server.sql("SELECT count() AS n FROM members") == [{"n": 2}]
