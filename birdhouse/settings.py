@@ -158,6 +158,12 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         10, ge=0, description="How long a stop waits for running requests and jobs before it ends them."
     )
+    parent_process: int = Field(
+        0,
+        ge=0,
+        description="The id of the process that starts the server, when the server is to stop once that one is gone, "
+        "however it ended; 0 for none.",
+    )
 
     @property
     def exports_directory(self) -> Path:

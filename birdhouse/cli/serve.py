@@ -30,6 +30,7 @@ from birdhouse.settings import Settings
 BACKLOG_CONNECTIONS = 2048
 SIGNALLED = 128
 """What a shell adds to the number of the signal for the exit code of a process that it ended."""
+PARENT_LOOK_SECONDS = 1.0
 BIND_ERRORS = {errno.EACCES: "needs more rights", errno.EADDRNOTAVAIL: "is not an address of this machine"}
 
 
@@ -61,7 +62,8 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
                 # Modules and parts stay for good: the collector need not go through them again and again.
                 gc.freeze()
                 gc.enable()
-                await server.serve(sockets=[listener])
+                with stopping_with_parent(settings.parent_process, server.stop):
+                    await server.serve(sockets=[listener])
                 await parts.jobs.stop(seconds=server.seconds_left)
         except asyncio.CancelledError:
             if signals.received is None:
@@ -69,6 +71,24 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
             sys.exit(SIGNALLED + signals.received)
         finally:
             listener.close()
+
+
+@contextmanager
+def stopping_with_parent(parent: int, stop: Callable[[], None]) -> Generator[None, None, None]:
+    """Calls `stop` once the process is no longer the parent of this one. It cannot tell us itself when it is killed."""
+    watching = asyncio.create_task(_until_orphaned(parent, stop)) if parent else None
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
+
+
+async def _until_orphaned(parent: int, stop: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(PARENT_LOOK_SECONDS)
+        if os.getppid() != parent:
+            return stop()
 
 
 def answering_at_the_end(app: ASGIApp) -> ASGIApp:

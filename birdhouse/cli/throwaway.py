@@ -53,11 +53,12 @@ def throwaway_server(bytes_brought: int = 0) -> Iterator[Throwaway]:
 
 
 def _started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that Ctrl-C ends the command, and the command ends the server."""
+    """In a session of its own, so that Ctrl-C ends the command, and its end, even by a kill, ends the server."""
     command = [sys.executable, "-m", "birdhouse", "start", "--port", "0", "--data-dir", str(folder / "data")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BIRDHOUSE_")}
     settings = {
         "FOLLOW_SCHEDULES": "false", "LOG_LEVEL": "error", "JOB_WORKERS": JOBS_AT_A_TIME, "COMPILE_QUERIES": "false",
+        "PARENT_PROCESS": os.getpid(),
     }  # fmt: skip
     environment |= {f"BIRDHOUSE_{name}": str(value) for name, value in settings.items()}
     with log.open("wb") as output:
