@@ -19,6 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -101,8 +102,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     for row in rows:
         grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     # As wide as it is: a name that is cut in pieces can be neither copied nor searched for.
+    # Rendered apart, because printing makes everything fit into the terminal.
     whole = Measurement.get(_out, _out.options.update(width=TABLE_CHARACTERS_MAX), grid).maximum
-    _out.print(grid, width=whole, crop=False, soft_wrap=True)
+    _out.print(Segments(_out.render(grid, _out.options.update(width=whole))), crop=False, soft_wrap=True)
 
 
 class Bar:

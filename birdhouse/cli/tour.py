@@ -48,8 +48,8 @@ def check_totals(client: Client, project: str, totals: Totals) -> list[Finding]:
     per_month = {row["month"]: row["commits"] for row in months}
     return [
         Finding(stored == totals.commits, f"{stored:,} commits; git rev-list --count says {totals.commits:,}"),
-        _same("authors", per_author, totals.per_author, "git shortlog -sne"),
-        _same("months", per_month, totals.per_month, "git log"),
+        _same("author", per_author, totals.per_author, "git shortlog -sne"),
+        _same("month", per_month, totals.per_month, "git log"),
         _endpoint_finding(client, project, str(segment)),
     ]
 
@@ -57,10 +57,12 @@ def check_totals(client: Client, project: str, totals: Totals) -> list[Finding]:
 def _same(what: str, ours: Mapping[Key, int], theirs: Mapping[Key, int], source: str) -> Finding:
     differing = [key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)]
     if not differing:
-        return Finding(True, f"{len(ours):,} {what}; {source} counts the same for each")
+        return Finding(True, f"{output.counted(len(ours), what)}; {source} counts the same for each")
     first = differing[0]
     pair = f"{first}: {ours.get(first, 0)} here, {theirs.get(first, 0)} there"
-    return Finding(False, f"{len(differing):,} of {len(theirs):,} {what} differ from {source}, such as {pair}")
+    return Finding(
+        False, f"{len(differing):,} of {output.counted(len(theirs), what)} differ from {source}, such as {pair}"
+    )
 
 
 def _endpoint_finding(client: Client, project: str, segment: str) -> Finding:

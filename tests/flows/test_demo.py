@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from birdhouse.cli.output import counted
+
 ROOT = Path(__file__).parent.parent.parent
 DEMO_SECONDS_MAX = 180
 
@@ -53,8 +55,8 @@ def test_the_demo_finds_in_this_repository_what_git_finds(first_run: subprocess.
     authors = len(git("shortlog", "-sne", "HEAD").splitlines())
     months = len(set(git("log", "--format=%ad", "--date=format:%Y-%m").splitlines()))
     assert f"✓ {commits:,} commits; git rev-list --count says {commits:,}" in first_run.stdout
-    assert f"✓ {authors:,} authors; git shortlog -sne counts the same for each" in first_run.stdout
-    assert f"✓ {months:,} months; git log counts the same for each" in first_run.stdout
+    assert f"✓ {counted(authors, 'author')}; git shortlog -sne counts the same for each" in first_run.stdout
+    assert f"✓ {counted(months, 'month')}; git log counts the same for each" in first_run.stdout
     assert "✗" not in first_run.stdout
 
 
