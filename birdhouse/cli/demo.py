@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,39 +56,44 @@ def demo(
 
 
 async def _serve_demo(settings: Settings, repo: Path, simulated: int, once: bool) -> None:
-    from birdhouse.cli.serve import serve
+    from birdhouse.cli.serve import SIGNALLED, serve
 
-    shows: list[asyncio.Task[None]] = []
+    shows: list[asyncio.Task[bool]] = []
     failures: list[BirdhouseError] = []
 
     def started(running: Running) -> None:
         shows.append(asyncio.create_task(_show(running, settings, repo, simulated, once, failures)))
 
     try:
-        await serve(settings, started)
+        signalled = await serve(settings, started)
     finally:
         for show in shows:
             show.cancel()
             with suppress(asyncio.CancelledError):
                 await show
+    if signalled is not None and not any(not show.cancelled() and show.result() for show in shows):
+        # What failed because the server stopped is no news, and checks that were not made have not passed.
+        sys.exit(SIGNALLED + signalled)
     if failures:
         raise failures[0]
 
 
 async def _show(
     running: Running, settings: Settings, repo: Path, simulated: int, once: bool, failures: list[BirdhouseError]
-) -> None:
+) -> bool:
+    """Whether all was shown, and every check passed."""
     try:
         await _steps(running.url, settings, repo, simulated)
-        if not once:
-            output.line()
-            output.line("Serving until Ctrl-C.")
-            return
     except GitImportError as error:
         failures.append(DemoFailed(error.message, detail=error.detail, hint=error.hint))
     except BirdhouseError as error:
         failures.append(error)
-    running.stop()
+    if failures or once:
+        running.stop()
+    else:
+        output.line()
+        output.line("Serving until Ctrl-C.")
+    return not failures
 
 
 async def _steps(url: str, settings: Settings, repo: Path, simulated: int) -> None:

@@ -34,7 +34,7 @@ PARENT_LOOK_SECONDS = 1.0
 BIND_ERRORS = {errno.EACCES: "needs more rights", errno.EADDRNOTAVAIL: "is not an address of this machine"}
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, object]) -> None:
     """`asyncio.run` on uvloop, where there is one: a request costs half as much in it."""
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         runner.run(main)
@@ -48,8 +48,11 @@ class Running:
     stop: Callable[[], None]
 
 
-async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
-    """Serves until a signal asks it to stop. `started` is called once requests are answered."""
+async def serve(settings: Settings, started: Callable[[Running], None]) -> int | None:
+    """Serves until a signal, whose number it answers, or `Running.stop` asks it to stop.
+
+    `started` is called once requests are answered.
+    """
     set_up_logging(settings.log_level)
     task = asyncio.current_task()
     assert task is not None
@@ -71,6 +74,7 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
             sys.exit(SIGNALLED + signals.received)
         finally:
             listener.close()
+        return signals.received
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -25,10 +26,14 @@ PORT = free_port()
 """The same for every run: an import remembers the address of the server that has its rows."""
 
 
+def command(data_dir: Path, repo: Path, *more: str) -> list[str]:
+    options = ["--port", str(PORT), "--data-dir", str(data_dir), "--repo", str(repo)]
+    return [sys.executable, "-m", "birdhouse", "demo", *options, *more]
+
+
 def demo(data_dir: Path, repo: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "birdhouse", "demo", "--once", "--port", str(PORT)]
     return subprocess.run(
-        [*command, "--data-dir", str(data_dir), "--repo", str(repo), *more],
+        command(data_dir, repo, "--once", *more),
         capture_output=True,
         text=True,
         timeout=DEMO_SECONDS_MAX,
@@ -81,3 +86,24 @@ def test_a_folder_that_is_no_repository_is_a_clear_error(tmp_path: Path) -> None
     assert failed.returncode == 1
     assert "The path is not a git repository." in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "seen", "code"),
+    [
+        (("--once",), "Birdhouse serves", 128 + signal.SIGINT),
+        ((), "Imported", 128 + signal.SIGINT),
+        ((), "Serving until Ctrl-C.", 0),
+    ],
+)
+def test_a_demo_that_is_interrupted_has_not_passed_and_says_no_more(
+    tmp_path: Path, options: tuple[str, ...], seen: str, code: int
+) -> None:
+    with subprocess.Popen(
+        command(tmp_path / "data", ROOT, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    ) as running:
+        assert running.stdout is not None
+        assert any(seen in line for line in running.stdout)
+        running.send_signal(signal.SIGINT)
+        rest, errors = running.communicate(timeout=DEMO_SECONDS_MAX)
+    assert (running.returncode, errors) == (code, ""), rest
